@@ -1,0 +1,227 @@
+/**
+ * The domain: an execution is one prompt and all that is done for it; an attempt is one round inside it
+ * (generate, check, run).
+ *
+ *   execution   queued ─► running ─► succeeded | failed
+ *                  └─────────┴─────► cancelled
+ *
+ *   attempt     generating ─► checking ─► waiting ─► running ─► succeeded
+ *                    └────────────┴──────────┴──────────┴─────► failed | cancelled
+ *
+ * `waiting` is: the job is in the mailbox and the sandbox has not begun it yet. A sandbox that dies puts the
+ * attempt back from `running` to `waiting`: the same code is run again in another sandbox. Every change is a
+ * conditional write on the status before it, so a late or repeated message changes nothing.
+ */
+import { z } from 'zod';
+
+export const LIMITS = {
+  /** characters of a prompt */
+  prompt: 20_000,
+  /** characters of tests */
+  tests: 20_000,
+  /** characters of code that a model may write */
+  code: 60_000,
+  maxRetries: 10,
+  /** seconds of one attempt */
+  timeout: 300,
+} as const;
+
+export const policySchema = z.enum(['strict', 'standard']).meta({
+  description:
+    'The rules that code must pass before it is run. `strict`: no os, sys, subprocess, open, eval, … ' +
+    '`standard`: what the sandbox contains anyway is allowed.',
+});
+export type Policy = z.infer<typeof policySchema>;
+
+export const executeRequestSchema = z
+  .strictObject({
+    prompt: z
+      .string({ error: 'must be a string: the task in plain language' })
+      .max(LIMITS.prompt, `must have at most ${LIMITS.prompt} characters`)
+      .refine((prompt) => prompt.trim().length > 0, 'must not be empty: say what the program should do'),
+    max_retries: z
+      .int({ error: 'must be a whole number' })
+      .min(1, 'must be at least 1')
+      .max(LIMITS.maxRetries, `must be at most ${LIMITS.maxRetries}`)
+      .optional()
+      .meta({
+        description: 'How many attempts are allowed in all. Default: MAX_RETRIES of the service (5).',
+      }),
+    timeout: z
+      .number({ error: 'must be a number of seconds' })
+      .positive('must be more than 0 seconds')
+      .max(LIMITS.timeout, `must be at most ${LIMITS.timeout} seconds`)
+      .optional()
+      .meta({ description: 'Seconds one attempt may run. Default: EXECUTION_TIMEOUT of the service (30).' }),
+    tests: z
+      .string({ error: 'must be a string of Python' })
+      .max(LIMITS.tests, `must have at most ${LIMITS.tests} characters`)
+      .optional()
+      .meta({
+        description:
+          'Python that is run after the code, in its namespace: assertions, and functions named test_* which are called.',
+      }),
+    policy: policySchema.optional(),
+  })
+  .meta({ id: 'ExecuteRequest' });
+export type ExecuteRequest = z.infer<typeof executeRequestSchema>;
+
+export const executionStatusSchema = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']);
+export type ExecutionStatus = z.infer<typeof executionStatusSchema>;
+
+export const attemptStatusSchema = z.enum([
+  'generating',
+  'checking',
+  'waiting',
+  'running',
+  'succeeded',
+  'failed',
+  'cancelled',
+]);
+export type AttemptStatus = z.infer<typeof attemptStatusSchema>;
+
+export const errorCategorySchema = z.enum([
+  'syntax_error',
+  'policy_violation',
+  'exception',
+  'test_failure',
+  'timeout',
+  'memory',
+  'no_code',
+  'model_error',
+  'sandbox_error',
+]);
+export type ErrorCategory = z.infer<typeof errorCategorySchema>;
+
+export const usageSchema = z
+  .object({ prompt_tokens: z.int().min(0), completion_tokens: z.int().min(0), total_tokens: z.int().min(0) })
+  .meta({ id: 'Usage', description: 'Tokens as the model server counted them.' });
+export type Usage = z.infer<typeof usageSchema>;
+
+export const violationSchema = z
+  .object({
+    line: z.int().min(1),
+    rule: z.string().max(100),
+    message: z.string().max(1_000).meta({ description: 'What is wrong and what to use instead.' }),
+  })
+  .meta({ id: 'Violation' });
+export type Violation = z.infer<typeof violationSchema>;
+
+export const artifactSchema = z
+  .object({
+    name: z.string().meta({ description: 'Path relative to the working folder, with /.' }),
+    size: z.int().min(0).meta({ description: 'bytes' }),
+    content_type: z.string(),
+  })
+  .meta({ id: 'Artifact' });
+export type Artifact = z.infer<typeof artifactSchema>;
+
+export const attemptSchema = z
+  .object({
+    attempt: z.int().min(1),
+    total_attempts: z
+      .int()
+      .min(1)
+      .meta({ description: 'The attempts this execution may make (max_retries).' }),
+    status: attemptStatusSchema,
+    success: z.boolean(),
+    code: z.string().nullable(),
+    output: z
+      .string()
+      .nullable()
+      .meta({ description: 'stdout and stderr in order; the middle is cut out if long.' }),
+    output_truncated: z.boolean(),
+    error: z.string().nullable().meta({ description: 'One sentence, such as `ValueError: …`.' }),
+    error_category: errorCategorySchema.nullable(),
+    error_line: z.int().min(1).nullable().meta({ description: 'Line of the code, 1-based.' }),
+    traceback: z.string().nullable(),
+    violations: z.array(violationSchema),
+    execution_time: z.number().min(0).nullable().meta({ description: 'Seconds the code ran.' }),
+    artifacts: z.array(artifactSchema),
+    usage: usageSchema.nullable(),
+    started_at: z.iso.datetime(),
+    generated_at: z.iso.datetime().nullable(),
+    run_started_at: z.iso.datetime().nullable(),
+    finished_at: z.iso.datetime().nullable(),
+  })
+  .meta({ id: 'Attempt' });
+export type Attempt = z.infer<typeof attemptSchema>;
+
+export const executionSummarySchema = z
+  .object({
+    execution_id: z.string(),
+    status: executionStatusSchema,
+    success: z.boolean(),
+    prompt: z.string(),
+    max_retries: z.int(),
+    timeout: z.number(),
+    policy: policySchema,
+    model: z.string(),
+    attempts: z.int().min(0).meta({ description: 'Attempts begun.' }),
+    error: z.string().nullable().meta({ description: 'Why the execution failed, if it did.' }),
+    error_category: errorCategorySchema.nullable(),
+    created_at: z.iso.datetime(),
+    finished_at: z.iso.datetime().nullable(),
+    total_time: z.number().min(0).nullable().meta({ description: 'Seconds from created_at to finished_at.' }),
+  })
+  .meta({ id: 'ExecutionSummary' });
+export type ExecutionSummary = z.infer<typeof executionSummarySchema>;
+
+export const executionSchema = executionSummarySchema
+  .extend({
+    tests: z.string().nullable(),
+    results: z.array(attemptSchema),
+    final_result: attemptSchema
+      .nullable()
+      .meta({ description: 'The last attempt, once the execution has ended.' }),
+    usage: usageSchema.nullable().meta({ description: 'Sum over the attempts.' }),
+    sequence: z.int().min(0).meta({
+      description: 'Number of the last event that this snapshot holds: resume the events after it.',
+    }),
+    ticket: z
+      .string()
+      .meta({ description: 'Opens the WebSocket of this execution: /ws?execution=…&ticket=…' }),
+  })
+  .meta({ id: 'Execution' });
+export type Execution = z.infer<typeof executionSchema>;
+
+export const historySchema = z
+  .object({
+    executions: z.array(executionSummarySchema),
+    next_cursor: z
+      .string()
+      .nullable()
+      .meta({ description: 'Pass as `cursor` for the next page; null on the last.' }),
+  })
+  .meta({ id: 'History' });
+export type History = z.infer<typeof historySchema>;
+
+const EXECUTION_TRANSITIONS: Record<ExecutionStatus, readonly ExecutionStatus[]> = {
+  queued: ['running', 'failed', 'cancelled'],
+  running: ['succeeded', 'failed', 'cancelled'],
+  succeeded: [],
+  failed: [],
+  cancelled: [],
+};
+
+const ATTEMPT_TRANSITIONS: Record<AttemptStatus, readonly AttemptStatus[]> = {
+  generating: ['checking', 'failed', 'cancelled'],
+  checking: ['waiting', 'failed', 'cancelled'],
+  waiting: ['running', 'succeeded', 'failed', 'cancelled'],
+  running: ['waiting', 'succeeded', 'failed', 'cancelled'],
+  succeeded: [],
+  failed: [],
+  cancelled: [],
+};
+
+/** The statuses from which an execution may become `to`. */
+export function executionStatusesBefore(to: ExecutionStatus): ExecutionStatus[] {
+  return executionStatusSchema.options.filter((from) => EXECUTION_TRANSITIONS[from].includes(to));
+}
+
+/** The statuses from which an attempt may become `to`. */
+export function attemptStatusesBefore(to: AttemptStatus): AttemptStatus[] {
+  return attemptStatusSchema.options.filter((from) => ATTEMPT_TRANSITIONS[from].includes(to));
+}
+
+export const isFinal = (status: ExecutionStatus) => EXECUTION_TRANSITIONS[status].length === 0;
