@@ -76,10 +76,15 @@ export function repairMessages(task: Task, attempts: readonly FailedAttempt[]): 
   ];
 }
 
+/** Packages that a program may have use for, of the hundreds that may be installed. */
+const WORTH_NAMING =
+  /^(numpy|pandas|matplotlib|scipy|sympy|scikit-learn|seaborn|networkx|statsmodels|pillow|polars)$/i;
+
 function systemPrompt({ policy, timeout, packages }: Task): string {
-  const installed = packages?.length ? ` and ${packages.join(', ')}` : '';
+  const useful = packages?.filter((name) => WORTH_NAMING.test(name)) ?? [];
+  const installed = useful.length > 0 ? ` and ${useful.join(', ')}` : '';
   const available = packages
-    ? `Use the standard library${installed}; nothing else is there, and nothing can be installed.`
+    ? `Use the standard library${installed}; nothing can be installed.`
     : 'Use the standard library; take numpy, pandas or matplotlib only if the task cannot do without, as they may be missing.';
   const figures = !packages || packages.includes('matplotlib');
   return `You are an expert Python programmer. You get a task and write one complete program for it. The program is run as it stands, by itself, with Python 3.11 or later; if it fails, you are shown the error and write it again.

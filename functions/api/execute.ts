@@ -1,0 +1,121 @@
+/**
+ * POST /execute: stores the execution, starts its workflow and, unless asked not to, waits a while for the end.
+ *
+ *   Prefer: wait=N          (RFC 7240) answers 200 if it ends within N seconds (at most 25; default 20), else 202
+ *   Prefer: respond-async   answers 202 at once
+ *   Idempotency-Key: K      the same key and body give the same execution, for a day
+ */
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { config } from '../core/config.ts';
+import { ConditionFailed, Problem } from '../core/errors.ts';
+import { type ExecuteRequest, executeRequestSchema, isFinal } from '../core/execution.ts';
+import { launchExecution, readExecution } from '../core/lifecycle.ts';
+import { type ApiRequest, type ApiResponse, apiHandler, check } from '../core/middleware.ts';
+import {
+  claimIdempotencyKey,
+  count,
+  createExecution,
+  type ExecutionRecord,
+  getExecution,
+} from '../core/store.ts';
+
+const DEFAULT_WAIT = 20;
+/** Seconds; API Gateway gives up after 30. */
+const MAX_WAIT = 25;
+const MAX_KEY_LENGTH = 200;
+
+export const handler = apiHandler(async (request) => {
+  const preference = parsePrefer(request.headers.prefer);
+  const execution = await begin(request, check(executeRequestSchema, request.json()));
+  const ended = await waitForEnd(execution, preference.wait);
+  return {
+    status: isFinal(ended.status) ? 200 : 202,
+    body: await readExecution(ended),
+    headers: {
+      location: `/api/executions/${execution.execution_id}`,
+      ...(preference.applied && { 'preference-applied': preference.applied }),
+    },
+  } satisfies ApiResponse;
+});
+
+async function begin({ owner, headers }: ApiRequest, body: ExecuteRequest): Promise<ExecutionRecord> {
+  const record = newExecution(owner, body);
+  const key = headers['idempotency-key'];
+  const id = key ? await idForKey(owner, key, record, body) : record.execution_id;
+  try {
+    await createExecution({ ...record, execution_id: id });
+    await count({ started: 1 });
+  } catch (error) {
+    if (!(error instanceof ConditionFailed)) throw error;
+    // The same request came before. It may have got no further than to store the execution.
+  }
+  const execution = (await getExecution(id)) ?? record;
+  if (execution.status === 'queued') await launchExecution(execution);
+  return execution;
+}
+
+async function idForKey(owner: string, key: string, record: ExecutionRecord, body: ExecuteRequest) {
+  if (key.length > MAX_KEY_LENGTH || !/^[\x21-\x7e]+$/.test(key)) {
+    const detail = `Idempotency-Key must have 1 to ${MAX_KEY_LENGTH} printable ASCII characters.`;
+    throw new Problem(400, 'invalid-request', 'Invalid request', detail);
+  }
+  const fingerprint = createHash('sha256').update(JSON.stringify(body)).digest('hex');
+  const claim = await claimIdempotencyKey(owner, key, record.execution_id, fingerprint);
+  if (claim.fingerprint === fingerprint) return claim.execution_id;
+  throw new Problem(
+    422,
+    'idempotency-key-reused',
+    'Idempotency-Key reused',
+    'This Idempotency-Key came with another body before. Use a new key for a new request.',
+  );
+}
+
+function newExecution(owner: string, body: ExecuteRequest): ExecutionRecord {
+  return {
+    execution_id: randomUUID(),
+    owner,
+    status: 'queued',
+    prompt: body.prompt,
+    tests: body.tests ?? null,
+    max_retries: body.max_retries ?? config.maxRetries,
+    timeout: body.timeout ?? config.executionTimeout,
+    policy: body.policy ?? config.policy,
+    model: config.modelName,
+    attempts: 0,
+    error: null,
+    error_category: null,
+    created_at: new Date().toISOString(),
+    finished_at: null,
+    ticket: randomBytes(18).toString('base64url'),
+    usage: null,
+  };
+}
+
+/** RFC 7240: what cannot be understood is ignored. */
+function parsePrefer(header = ''): { wait: number; applied?: string } {
+  const preferences = header.split(',').map((preference) => preference.split(';')[0]?.trim().toLowerCase());
+  if (preferences.includes('respond-async')) return { wait: 0, applied: 'respond-async' };
+  for (const preference of preferences) {
+    const seconds = /^wait\s*=\s*"?(\d+)"?$/.exec(preference ?? '')?.[1];
+    if (seconds) {
+      const wait = Math.min(Number(seconds), MAX_WAIT);
+      return { wait, applied: `wait=${wait}` };
+    }
+  }
+  return { wait: DEFAULT_WAIT };
+}
+
+async function waitForEnd(execution: ExecutionRecord, seconds: number): Promise<ExecutionRecord> {
+  const deadline = Date.now() + seconds * 1000;
+  let current = execution;
+  for (
+    let pause = 20;
+    !isFinal(current.status) && Date.now() < deadline;
+    pause = Math.min(pause * 1.3, 500)
+  ) {
+    await sleep(Math.min(pause, Math.max(deadline - Date.now(), 0)));
+    current = (await getExecution(execution.execution_id)) ?? current;
+  }
+  return current;
+}

@@ -1,0 +1,50 @@
+/**
+ * GET /executions/{id}/artifacts/{name}?attempt=N: redirects to a short-lived URL of the file, by default of the last
+ * attempt that left one of this name. Everything but plain pictures is sent as a download: an artifact is untrusted.
+ */
+import { z } from 'zod';
+import { ownExecution } from '../core/access.ts';
+import { Problem } from '../core/errors.ts';
+import { artifactKey, jobId, presign } from '../core/mailbox.ts';
+import { apiHandler, check } from '../core/middleware.ts';
+import { listAttempts } from '../core/store.ts';
+
+export const querySchema = z.strictObject({
+  attempt: z.coerce
+    .number({ error: 'must be a whole number' })
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .optional(),
+});
+
+const URL_LIFETIME = 300;
+/** Pictures that a browser shows without running anything; SVG can hold scripts. */
+const INLINE_TYPES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
+
+export const handler = apiHandler(async ({ owner, path, query }) => {
+  const wanted = check(querySchema, query).attempt;
+  const { execution_id } = await ownExecution(owner, path.id);
+  const attempts = await listAttempts(execution_id);
+  for (const attempt of attempts.reverse()) {
+    if (wanted && attempt.attempt !== wanted) continue;
+    const artifact = attempt.artifacts.find(({ name }) => name === path.name);
+    if (!artifact || !attempt.sandbox_id) continue;
+    const inline = INLINE_TYPES.includes(artifact.content_type);
+    const file = encodeURIComponent(artifact.name.split('/').at(-1) ?? 'file');
+    const location = await presign(
+      artifactKey(attempt.sandbox_id, jobId(attempt), artifact.name),
+      URL_LIFETIME,
+      {
+        disposition: `${inline ? 'inline' : 'attachment'}; filename*=UTF-8''${file}`,
+        type: inline ? artifact.content_type : 'application/octet-stream',
+      },
+    );
+    return { status: 302, headers: { location } };
+  }
+  throw new Problem(
+    404,
+    'unknown-artifact',
+    'Unknown artifact',
+    `No attempt of this execution left a file "${path.name}".`,
+  );
+});

@@ -1,0 +1,20 @@
+/** GET /health: whether the service can do its work, with which model and which isolation. */
+import { config, DEMO_MODEL } from '../core/config.ts';
+import { apiHandler } from '../core/middleware.ts';
+import { getIsolation } from '../core/store.ts';
+
+export const handler = apiHandler(async () => ({
+  status: 200,
+  body: {
+    status: 'healthy',
+    service: 'Recursive AI Executor',
+    model: { name: config.modelName, demo: config.modelName === DEMO_MODEL },
+    /** Layer by layer, as the last sandbox reported it; null before the first. */
+    isolation: await getIsolation(),
+    defaults: {
+      max_retries: config.maxRetries,
+      timeout: config.executionTimeout,
+      policy: config.policy,
+    },
+  },
+}));

@@ -1,0 +1,20 @@
+/** GET /executions/{id}/events?after=N: the events after sequence number N, for a client that polls. */
+import { z } from 'zod';
+import { ownExecution } from '../core/access.ts';
+import { apiHandler, check } from '../core/middleware.ts';
+import { listEvents } from '../core/store.ts';
+
+export const querySchema = z.strictObject({
+  after: z.coerce
+    .number({ error: 'must be a whole number' })
+    .int('must be a whole number')
+    .min(0, 'must not be negative')
+    .max(999_999_999, 'is beyond every event')
+    .default(0),
+});
+
+export const handler = apiHandler(async ({ owner, path, query }) => {
+  const { after } = check(querySchema, query);
+  const { execution_id } = await ownExecution(owner, path.id);
+  return { status: 200, body: { events: await listEvents(execution_id, after) } };
+});

@@ -1,0 +1,22 @@
+/** Who may see what: an execution is visible to its owner only, and to the holder of its ticket by WebSocket. */
+import { timingSafeEqual } from 'node:crypto';
+import { Problem } from './errors.ts';
+import { type ExecutionRecord, getExecution } from './store.ts';
+
+/** @throws Problem 404, also for another owner's execution: whether it exists is not told. */
+export async function ownExecution(owner: string, id: string | undefined): Promise<ExecutionRecord> {
+  const execution = id ? await getExecution(id) : undefined;
+  if (execution?.owner === owner) return execution;
+  throw new Problem(
+    404,
+    'unknown-execution',
+    'Unknown execution',
+    `There is no execution "${id}". GET /api/executions lists yours.`,
+  );
+}
+
+/** Whether `ticket` opens the WebSocket of `execution`. */
+export function opens(ticket: string, execution: ExecutionRecord): boolean {
+  const [given, expected] = [Buffer.from(ticket), Buffer.from(execution.ticket)];
+  return given.length === expected.length && timingSafeEqual(given, expected);
+}

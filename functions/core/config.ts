@@ -1,0 +1,66 @@
+/**
+ * Settings, all from environment variables and read when first needed, so that a function needs only the ones it
+ * uses. The same names serve locally and on AWS; README.md lists them.
+ */
+import { number, oneOf, required } from './environment.ts';
+import { LIMITS, type Policy, policySchema } from './execution.ts';
+
+/** The name under which the demo model of the local runtime answers. */
+export const DEMO_MODEL = 'demo';
+
+export const config = {
+  get tableName() {
+    return required('TABLE_NAME');
+  },
+  get bucketName() {
+    return required('BUCKET_NAME');
+  },
+  get stateMachineArn() {
+    return required('STATE_MACHINE_ARN');
+  },
+  get sandboxCluster() {
+    return required('SANDBOX_CLUSTER');
+  },
+  get sandboxTaskDefinition() {
+    return required('SANDBOX_TASK_DEFINITION');
+  },
+  /** Subnets and security groups of a sandbox, comma-separated. */
+  get sandboxSubnets() {
+    return required('SANDBOX_SUBNETS').split(',');
+  },
+  get sandboxSecurityGroups() {
+    return required('SANDBOX_SECURITY_GROUPS').split(',');
+  },
+  get sandboxAssignPublicIp() {
+    return oneOf('SANDBOX_ASSIGN_PUBLIC_IP', 'DISABLED', ['ENABLED', 'DISABLED']);
+  },
+  get warmSandboxes() {
+    return number('WARM_SANDBOXES', 0, { min: 0, max: 100 });
+  },
+  get maxRetries() {
+    return number('MAX_RETRIES', 5, { min: 1, max: LIMITS.maxRetries });
+  },
+  /** seconds */
+  get executionTimeout() {
+    return number('EXECUTION_TIMEOUT', 30, { min: 0.1, max: LIMITS.timeout, fractions: true });
+  },
+  get policy(): Policy {
+    return oneOf('POLICY', 'strict', policySchema.options);
+  },
+  /** Days that an execution and its files are kept. */
+  get retentionDays() {
+    return number('RETENTION_DAYS', 30, { min: 1, max: 3650 });
+  },
+  get modelName() {
+    return process.env.OPENAI_MODEL?.trim() || 'gpt-5-mini';
+  },
+  /** The model server's settings; `timeout` is the seconds of silence after which a request is given up. */
+  get model() {
+    return {
+      apiKey: process.env.OPENAI_API_KEY?.trim() || undefined,
+      baseURL: process.env.OPENAI_BASE_URL?.trim() || 'https://api.openai.com/v1',
+      model: config.modelName,
+      timeout: number('OPENAI_TIMEOUT', 120, { min: 0.1, max: 600, fractions: true }),
+    };
+  },
+};

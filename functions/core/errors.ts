@@ -1,0 +1,55 @@
+/** Errors whose names are part of a contract: the workflow's Retry and Catch match them, the API answers with them. */
+
+/** A conditional write found another state than it expected: someone else was first, or the message is late. */
+export class ConditionFailed extends Error {
+  override readonly name = 'ConditionFailed';
+}
+
+/** The sandbox of a waiting run is gone. `RunCode` catches it in infra/workflow.asl.json. */
+export class SandboxLost extends Error {
+  override readonly name = 'SandboxLost';
+}
+
+/** RunTask answered without a task, mostly for want of capacity. The workflow waits and tries again. */
+export class SandboxNotStarted extends Error {
+  override readonly name = 'SandboxNotStarted';
+}
+
+/** RunTask answered without a task too often. Ends the execution. */
+export class SandboxUnavailable extends Error {
+  override readonly name = 'SandboxUnavailable';
+}
+
+/** A setting is missing or has a value that is not allowed. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError';
+}
+
+/** What a sandbox uploaded is not what the contract says: it is untrusted input. */
+export class MalformedUpload extends Error {
+  override readonly name = 'MalformedUpload';
+}
+
+export interface InvalidField {
+  /** JSON pointer (RFC 6901) into the body, or the name of the parameter. */
+  pointer: string;
+  detail: string;
+}
+
+/**
+ * An answer of the API that is an error: becomes a problem document (RFC 9457).
+ * `slug` is the stable end of its `type`; `message` says what is wrong and what to do.
+ */
+export class Problem extends Error {
+  override readonly name = 'Problem';
+  constructor(
+    readonly status: number,
+    readonly slug: string,
+    readonly title: string,
+    detail: string,
+    readonly errors: InvalidField[] = [],
+    readonly headers: Record<string, string> = {},
+  ) {
+    super(detail);
+  }
+}

@@ -1,0 +1,329 @@
+/**
+ * How an execution moves on. The workflow's functions and the API call these; each derives what to do from the
+ * store, so doing it again (a retry, a restarted workflow, a message that comes twice) changes nothing.
+ *
+ *   launchExecution   stored ─► its workflow runs
+ *   nextAttempt       which attempt is to be worked on, and where it stands
+ *   endAttempt        an attempt succeeded or failed ─► the next one, or the end
+ *   endExecution      the final status, counters, the sandbox is stopped, the end is published
+ *   cancelExecution   the same, and the workflow is stopped
+ */
+import { ConditionFailed } from './errors.ts';
+import type { EventData } from './events.ts';
+import {
+  type Attempt,
+  type ErrorCategory,
+  type Execution,
+  type ExecutionStatus,
+  type ExecutionSummary,
+  isFinal,
+  type Usage,
+} from './execution.ts';
+import { publish, publishOnce } from './publish.ts';
+import { stopSandbox } from './sandboxes.ts';
+import {
+  type AttemptRecord,
+  count,
+  createAttempt,
+  type ExecutionRecord,
+  getAttempt,
+  getExecution,
+  listAttempts,
+  listEvents,
+  moveAttempt,
+  moveExecution,
+} from './store.ts';
+import { readText } from './texts.ts';
+import { startWorkflow, stopWorkflow } from './workflow.ts';
+
+/** What the workflow does next: ids and a verdict, all the state it carries. */
+export interface Verdict {
+  execution_id: string;
+  attempt: number;
+  next: 'generate' | 'check' | 'run' | 'finish';
+}
+
+/** Characters up to which a code or output is part of an event: a WebSocket message may have 128 KB. */
+const EVENT_TEXT = 16_000;
+
+export const forEvent = (text: string | null) => (text && text.length > EVENT_TEXT ? null : text);
+
+// --------------------------------------------------------------------------------------------- API's views
+
+const seconds = (from: string, to: string) => (Date.parse(to) - Date.parse(from)) / 1000;
+
+export function toSummary(record: ExecutionRecord): ExecutionSummary {
+  const { execution_id, status, prompt, max_retries, timeout, policy, model, attempts } = record;
+  const { error, error_category, created_at, finished_at } = record;
+  return {
+    execution_id,
+    status,
+    success: status === 'succeeded',
+    prompt,
+    max_retries,
+    timeout,
+    policy,
+    model,
+    attempts,
+    error,
+    error_category,
+    created_at,
+    finished_at,
+    total_time: finished_at && seconds(created_at, finished_at),
+  } as ExecutionSummary;
+}
+
+/** An attempt as the API shows it. `shown` is what only the events hold so far: the code or output while it comes. */
+async function toAttempt(
+  record: AttemptRecord,
+  totalAttempts: number,
+  shown: { code?: string; output?: string } = {},
+): Promise<Attempt> {
+  const [code, output] = await Promise.all([readText(record.code), readText(record.output)]);
+  return {
+    attempt: record.attempt,
+    total_attempts: totalAttempts,
+    status: record.status,
+    success: record.status === 'succeeded',
+    code: code ?? shown.code ?? null,
+    output: output ?? shown.output ?? null,
+    output_truncated: record.output_truncated,
+    error: record.error,
+    error_category: record.error_category,
+    error_line: record.error_line,
+    traceback: record.traceback,
+    violations: record.violations,
+    execution_time: record.execution_time,
+    artifacts: record.artifacts,
+    usage: record.usage,
+    started_at: record.started_at,
+    generated_at: record.generated_at,
+    run_started_at: record.run_started_at,
+    finished_at: record.finished_at,
+  };
+}
+
+/** The code and output of an unfinished attempt, put together from its events. */
+function shownSoFar(events: EventData[], { attempt, run }: AttemptRecord) {
+  const shown: { code?: string; output?: string } = {};
+  for (const event of events) {
+    if (event.type === 'attempt.started' && event.attempt === attempt) shown.code = undefined;
+    if (event.type === 'code.delta' && event.attempt === attempt)
+      shown.code = (shown.code ?? '') + event.text;
+    if (event.type === 'run.output' && event.attempt === attempt && event.run === run) {
+      shown.output = (shown.output ?? '') + event.text;
+    }
+  }
+  return shown;
+}
+
+/** The execution with all its attempts, as it is now. */
+export async function readExecution(record: ExecutionRecord): Promise<Execution> {
+  // Events before records: what a record gained in between comes again as an event after `sequence`, which does no
+  // harm; the other way round it would be lost to a client that resumes after `sequence`.
+  const events = await listEvents(record.execution_id, 0);
+  const current = (await getExecution(record.execution_id)) ?? record;
+  const attempts = await listAttempts(record.execution_id);
+  const results = await Promise.all(
+    attempts.map((attempt) =>
+      toAttempt(attempt, current.max_retries, attempt.finished_at ? {} : shownSoFar(events, attempt)),
+    ),
+  );
+  return {
+    ...toSummary(current),
+    tests: current.tests,
+    results,
+    final_result: isFinal(current.status) ? (results.at(-1) ?? null) : null,
+    usage: sumUsage(attempts),
+    sequence: events.at(-1)?.sequence ?? 0,
+    ticket: current.ticket,
+  };
+}
+
+function sumUsage(attempts: { usage: Usage | null }[]): Usage | null {
+  const counted = attempts.flatMap(({ usage }) => usage ?? []);
+  if (counted.length === 0) return null;
+  const sum = (field: keyof Usage) => counted.reduce((total, usage) => total + usage[field], 0);
+  return {
+    prompt_tokens: sum('prompt_tokens'),
+    completion_tokens: sum('completion_tokens'),
+    total_tokens: sum('total_tokens'),
+  };
+}
+
+// --------------------------------------------------------------------------------------------------- moves
+
+/** Makes sure that the workflow of a stored execution is under way. */
+export async function launchExecution(record: ExecutionRecord): Promise<void> {
+  await publishOnce(record.execution_id, { type: 'execution.started', execution: toSummary(record) });
+  await startWorkflow(record.execution_id);
+}
+
+/** The execution, set running if it was queued; null if it has ended or is unknown: then there is nothing to do. */
+export async function runningExecution(id: string): Promise<ExecutionRecord | null> {
+  try {
+    return await moveExecution(id, 'running');
+  } catch (error) {
+    if (!(error instanceof ConditionFailed)) throw error;
+    const record = await getExecution(id);
+    return record?.status === 'running' ? record : null;
+  }
+}
+
+/** The attempt to be worked on: the last one if it is unfinished, else a new one; null if no more are allowed. */
+export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRecord | null> {
+  const last =
+    execution.attempts > 0 ? await getAttempt(execution.execution_id, execution.attempts) : undefined;
+  if (last && !last.finished_at) return last;
+  if (last?.status === 'succeeded' || execution.attempts >= execution.max_retries) return null;
+  const record: AttemptRecord = {
+    execution_id: execution.execution_id,
+    attempt: execution.attempts + 1,
+    status: 'generating',
+    code: null,
+    output: null,
+    output_truncated: false,
+    error: null,
+    error_category: null,
+    error_line: null,
+    traceback: null,
+    locals: {},
+    violations: [],
+    execution_time: null,
+    artifacts: [],
+    usage: null,
+    started_at: new Date().toISOString(),
+    generated_at: null,
+    run_started_at: null,
+    finished_at: null,
+    run: 1,
+  };
+  try {
+    await createAttempt(record);
+  } catch (error) {
+    if (!(error instanceof ConditionFailed)) throw error;
+  }
+  return (await getAttempt(execution.execution_id, record.attempt)) ?? record;
+}
+
+/** Ends an attempt with what came of it, and says what is next. Ending an ended one changes nothing. */
+export async function endAttempt(
+  execution: ExecutionRecord,
+  attempt: AttemptRecord,
+  to: 'succeeded' | 'failed' | 'cancelled',
+  outcome: Partial<AttemptRecord> = {},
+): Promise<Verdict> {
+  let ended: AttemptRecord;
+  let announce = publish;
+  try {
+    ended = await moveAttempt(attempt, to, { ...outcome, finished_at: new Date().toISOString() });
+  } catch (error) {
+    if (!(error instanceof ConditionFailed)) throw error;
+    // Done before: perhaps by one who died before telling.
+    ended = (await getAttempt(attempt.execution_id, attempt.attempt)) ?? attempt;
+    announce = publishOnce;
+  }
+  if (ended.finished_at) {
+    const result = await toAttempt(ended, execution.max_retries);
+    await announce(execution.execution_id, {
+      type: 'attempt.finished',
+      attempt: ended.attempt,
+      result: { ...result, code: forEvent(result.code), output: forEvent(result.output) },
+    });
+  }
+  return verdictAfter(execution, ended);
+}
+
+/** What is next after an attempt as it stands now. */
+export function verdictAfter(
+  execution: ExecutionRecord,
+  { attempt, status, error_category }: AttemptRecord,
+): Verdict {
+  const next = () => {
+    if (status === 'generating') return 'generate';
+    if (status === 'checking') return 'check';
+    if (status === 'waiting' || status === 'running') return 'run';
+    // Neither a better program nor another attempt helps against these.
+    const hopeless = error_category === 'model_error' || error_category === 'sandbox_error';
+    const again = status === 'failed' && !hopeless && attempt < execution.max_retries;
+    return again ? 'generate' : 'finish';
+  };
+  return { execution_id: execution.execution_id, attempt, next: next() };
+}
+
+/**
+ * Ends an execution, as its attempts say or, with `failure`, for a fault of the service. Ending an ended one only
+ * makes sure that everything that belongs to the end has happened.
+ */
+export async function endExecution(
+  id: string,
+  failure?: { category: ErrorCategory; error: string },
+): Promise<void> {
+  const execution = await getExecution(id);
+  if (!execution) return;
+  const attempts = await listAttempts(id);
+  const last = attempts.at(-1);
+  if (isFinal(execution.status)) {
+    await settle(execution, last, publishOnce);
+  } else if (last?.status === 'succeeded') {
+    await conclude(execution, 'succeeded', last);
+  } else {
+    const { category, error } = failure ?? {
+      category: last?.error_category ?? null,
+      error: last?.error ?? 'The execution ended before its first attempt.',
+    };
+    await conclude(execution, 'failed', last, { error, error_category: category });
+  }
+}
+
+/** Cancels an execution. Gives false if it had ended before. */
+export async function cancelExecution(execution: ExecutionRecord): Promise<boolean> {
+  const { execution_id, attempts } = execution;
+  const last = attempts > 0 ? await getAttempt(execution_id, attempts) : undefined;
+  return conclude(execution, 'cancelled', last, { error: 'Cancelled.' });
+}
+
+/** Moves an execution to its final status and settles it. Gives false if it had one. */
+async function conclude(
+  execution: ExecutionRecord,
+  status: Extract<ExecutionStatus, 'succeeded' | 'failed' | 'cancelled'>,
+  last: AttemptRecord | undefined,
+  outcome: Partial<ExecutionRecord> = {},
+): Promise<boolean> {
+  let ended: ExecutionRecord;
+  try {
+    ended = await moveExecution(execution.execution_id, status, {
+      ...outcome,
+      finished_at: new Date().toISOString(),
+    });
+  } catch (error) {
+    if (error instanceof ConditionFailed) return false;
+    throw error;
+  }
+  // Before the sandbox is stopped, which the workflow would take for the loss of it.
+  if (status === 'cancelled') await stopWorkflow(ended.execution_id);
+  const usage = sumUsage(await listAttempts(ended.execution_id));
+  await count(
+    {
+      [status]: 1,
+      attempts_of_succeeded: status === 'succeeded' ? ended.attempts : 0,
+      total_time: seconds(ended.created_at, ended.finished_at ?? ended.created_at),
+      prompt_tokens: usage?.prompt_tokens ?? 0,
+      completion_tokens: usage?.completion_tokens ?? 0,
+    },
+    ended.error_category,
+  );
+  await settle(ended, last, publish);
+  return true;
+}
+
+/** What belongs to an end: no sandbox is left, no attempt is left open, the end is published. */
+async function settle(execution: ExecutionRecord, last: AttemptRecord | undefined, announce: typeof publish) {
+  if (execution.sandbox_id) await stopSandbox(execution.sandbox_id, `execution ${execution.status}`);
+  if (last && !last.finished_at) {
+    const cancelled = execution.status === 'cancelled';
+    const { error, error_category } = execution;
+    await endAttempt(execution, last, cancelled ? 'cancelled' : 'failed', { error, error_category });
+  }
+  await announce(execution.execution_id, { type: 'execution.finished', execution: toSummary(execution) });
+}

@@ -1,0 +1,187 @@
+/**
+ * The mailbox: how a sandbox, which has no AWS credentials, gets jobs and hands back what comes of them.
+ *
+ *   manifests/{sandbox}.json            its presigned URLs; the task is started with a URL of this
+ *   jobs/{sandbox}.json                 the job to run now, written over for each attempt
+ *   mailbox/{sandbox}/ready.json        ┐
+ *   mailbox/{sandbox}/started/…         │ what the sandbox writes, by one presigned POST that is bound to this prefix;
+ *   mailbox/{sandbox}/output/…          │ each .json raises an S3 event for CollectResult
+ *   mailbox/{sandbox}/artifacts/…       │
+ *   mailbox/{sandbox}/results/…         ┘
+ *
+ * Everything below mailbox/ is untrusted input: bounded by the POST policy, checked by these schemas before use.
+ */
+import {
+  GetObjectCommand,
+  HeadObjectCommand,
+  NoSuchKey,
+  NotFound,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3';
+import { createPresignedPost } from '@aws-sdk/s3-presigned-post';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { z } from 'zod';
+import { s3 } from './aws.ts';
+import { config } from './config.ts';
+import { MalformedUpload } from './errors.ts';
+import { errorCategorySchema, type Policy, violationSchema } from './execution.ts';
+
+/** Seconds that a sandbox may live: its presigned URLs end then. */
+export const SANDBOX_LIFETIME = 2 * 3600;
+/** Seconds within which a task must have fetched its manifest. */
+const MANIFEST_LIFETIME = 1800;
+/** Bytes of one upload: the largest artifact that the sandbox sends. */
+const MAX_UPLOAD_BYTES = 10 * 1024 * 1024;
+/** Bytes of a JSON document; the output in a result is cut at 1 MiB, which JSON may escape to six times as much. */
+const MAX_DOCUMENT_BYTES = 8 * 1024 * 1024;
+
+const manifestKey = (sandboxId: string) => `manifests/${sandboxId}.json`;
+const jobKey = (sandboxId: string) => `jobs/${sandboxId}.json`;
+const mailboxPrefix = (sandboxId: string) => `mailbox/${sandboxId}/`;
+export const resultKey = (sandboxId: string, jobId: string) =>
+  `${mailboxPrefix(sandboxId)}results/${jobId}.json`;
+export const artifactKey = (sandboxId: string, jobId: string, name: string) =>
+  `${mailboxPrefix(sandboxId)}artifacts/${jobId}/${name}`;
+
+/** The name of a run: one attempt in one sandbox. */
+export const jobId = (attempt: { attempt: number; run: number }) => `${attempt.attempt}-${attempt.run}`;
+
+export interface Job {
+  job_id: string;
+  code: string;
+  tests: string | null;
+  /** seconds */
+  timeout: number;
+  policy: Policy;
+}
+
+const text = (max: number) => z.string().max(max);
+
+export const readySchema = z.object({
+  isolation: z.record(text(50), text(200)),
+  packages: z.array(text(100)).max(2_000),
+});
+export const startedSchema = z.object({ job_id: text(50) });
+export const outputSchema = z.object({
+  job_id: text(50),
+  chunk: z.int().min(1).max(10_000),
+  text: text(20_000),
+});
+export const resultSchema = z.object({
+  job_id: text(50),
+  success: z.boolean(),
+  error_category: errorCategorySchema.exclude(['no_code', 'model_error']).nullable(),
+  error: text(10_000).nullable(),
+  error_line: z.int().min(1).nullable(),
+  traceback: text(20_000).nullable(),
+  locals: z.record(text(200), text(1_000)).refine((values) => Object.keys(values).length <= 50),
+  violations: z.array(violationSchema).max(100),
+  output: text(2 * 1024 * 1024),
+  output_truncated: z.boolean(),
+  execution_time: z.number().min(0),
+  artifacts: z
+    .array(
+      z.object({
+        name: text(200).regex(/^(?!\/)(?!.*(^|\/)\.\.?(\/|$))[^\p{Cc}\\]+$/u, 'must be a relative path'),
+        size: z.int().min(0),
+        content_type: text(100).regex(/^[\w.+-]+\/[\w.+-]+(; ?charset=[\w-]+)?$/),
+      }),
+    )
+    .max(100),
+});
+export type RunResult = z.infer<typeof resultSchema>;
+
+/** What a key below mailbox/ is about; null for what nobody waits for (artifacts). */
+export function parseMailboxKey(key: string) {
+  const match =
+    /^mailbox\/(?<sandboxId>[\w-]+)\/(?:(?<ready>ready)|(?<kind>started|results)\/[\w-]+|(?<output>output)\/[\w-]+\/\d+)\.json$/.exec(
+      key,
+    );
+  const { sandboxId, ready, kind, output } = match?.groups ?? {};
+  if (!sandboxId) return null;
+  return { sandboxId, kind: (ready ?? kind ?? output) as 'ready' | 'started' | 'output' | 'results' };
+}
+
+/** Writes a sandbox's manifest and gives the presigned URL of it, for its task's environment. */
+export async function createMailbox(sandboxId: string, expiresAt: Date): Promise<string> {
+  const prefix = mailboxPrefix(sandboxId);
+  const [jobUrl, post] = await Promise.all([
+    presign(jobKey(sandboxId), SANDBOX_LIFETIME),
+    createPresignedPost(s3, {
+      Bucket: config.bucketName,
+      // The SDK turns a key that ends in ${filename} into the starts-with condition on its beginning.
+      Key: `${prefix}\${filename}`,
+      Conditions: [
+        ['content-length-range', 0, MAX_UPLOAD_BYTES],
+        ['starts-with', '$Content-Type', ''],
+      ],
+      Expires: SANDBOX_LIFETIME,
+    }),
+  ]);
+  await putJson(manifestKey(sandboxId), {
+    sandbox_id: sandboxId,
+    expires_at: expiresAt.toISOString(),
+    job_url: jobUrl,
+    upload: { ...post, prefix, max_bytes: MAX_UPLOAD_BYTES },
+  });
+  return presign(manifestKey(sandboxId), MANIFEST_LIFETIME);
+}
+
+export const putJob = (sandboxId: string, job: Job) => putJson(jobKey(sandboxId), job);
+
+/** Reads and checks a document that a sandbox uploaded; null if there is none. @throws MalformedUpload */
+export async function readUpload<T>(key: string, schema: z.ZodType<T>): Promise<T | null> {
+  try {
+    const { Body, ContentLength = 0 } = await s3.send(
+      new GetObjectCommand({ Bucket: config.bucketName, Key: key }),
+    );
+    if (!Body || ContentLength > MAX_DOCUMENT_BYTES)
+      throw new MalformedUpload(`${key} has ${ContentLength} bytes`);
+    return schema.parse(JSON.parse(await Body.transformToString()));
+  } catch (error) {
+    if (error instanceof NoSuchKey) return null;
+    if (error instanceof z.ZodError || error instanceof SyntaxError) {
+      throw new MalformedUpload(`${key} is not what a sandbox sends: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** The size of an upload in bytes; null if there is none. */
+export async function uploadSize(key: string): Promise<number | null> {
+  try {
+    const { ContentLength = 0 } = await s3.send(
+      new HeadObjectCommand({ Bucket: config.bucketName, Key: key }),
+    );
+    return ContentLength;
+  } catch (error) {
+    if (error instanceof NotFound) return null;
+    throw error;
+  }
+}
+
+/** A URL that gives whoever has it the object, for `seconds`. */
+export function presign(
+  key: string,
+  seconds: number,
+  response: { disposition?: string; type?: string } = {},
+) {
+  const command = new GetObjectCommand({
+    Bucket: config.bucketName,
+    Key: key,
+    ResponseContentDisposition: response.disposition,
+    ResponseContentType: response.type,
+  });
+  return getSignedUrl(s3, command, { expiresIn: seconds });
+}
+
+async function putJson(key: string, document: unknown): Promise<void> {
+  await s3.send(
+    new PutObjectCommand({
+      Bucket: config.bucketName,
+      Key: key,
+      Body: JSON.stringify(document),
+      ContentType: 'application/json',
+    }),
+  );
+}

@@ -1,0 +1,65 @@
+/**
+ * Publishing an event: store it, then send it to the WebSockets that follow the execution. A follower is noted
+ * before it is sent what it missed, and an event is stored before followers are looked up, so every follower gets
+ * every event, by the one way or the other; it drops what comes twice by the sequence number.
+ */
+import {
+  GoneException,
+  PayloadTooLargeException,
+  PostToConnectionCommand,
+} from '@aws-sdk/client-apigatewaymanagementapi';
+import { connections } from './aws.ts';
+import type { EventData, ExecutionEvent } from './events.ts';
+import { logger } from './logger.ts';
+import { appendEvent, deleteConnection, listEvents, listFollowers } from './store.ts';
+
+/** Bytes of events in one message; API Gateway takes 128 KB. */
+const MESSAGE_BYTES = 96 * 1024;
+
+export async function publish(executionId: string, data: EventData): Promise<void> {
+  const event = await appendEvent(executionId, data);
+  const followers = await listFollowers(executionId);
+  await Promise.all(followers.map((connectionId) => send(connectionId, executionId, { events: [event] })));
+}
+
+/** Publishes an event unless one like it (same type and attempt) was published: for steps that are done again. */
+export async function publishOnce(executionId: string, data: EventData): Promise<void> {
+  const attemptOf = (event: EventData) => ('attempt' in event ? event.attempt : 0);
+  const events = await listEvents(executionId, 0);
+  const known = events.some((event) => event.type === data.type && attemptOf(event) === attemptOf(data));
+  if (!known) await publish(executionId, data);
+}
+
+/** Sends a follower the stored events after `after`. */
+export async function replay(connectionId: string, executionId: string, after: number): Promise<void> {
+  let batch: ExecutionEvent[] = [];
+  let bytes = 0;
+  for (const event of await listEvents(executionId, after)) {
+    const size = Buffer.byteLength(JSON.stringify(event));
+    if (batch.length > 0 && bytes + size > MESSAGE_BYTES) {
+      await send(connectionId, executionId, { events: batch });
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(event);
+    bytes += size;
+  }
+  await send(connectionId, executionId, { events: batch });
+}
+
+/** A message of the server: events, or what was wrong with a message of the client. */
+export type ServerMessage = { events: ExecutionEvent[] } | { error: string };
+
+export async function send(connectionId: string, executionId: string, message: ServerMessage): Promise<void> {
+  try {
+    await connections.send(
+      new PostToConnectionCommand({ ConnectionId: connectionId, Data: JSON.stringify(message) }),
+    );
+  } catch (error) {
+    // The store is the truth and the socket a convenience: a client that missed a message sees the gap in the
+    // sequence numbers, or polls, so no failure to send may stop the work itself.
+    if (error instanceof GoneException) await deleteConnection(connectionId, executionId);
+    else if (error instanceof PayloadTooLargeException) logger.error('message too large', { connectionId });
+    else logger.warn('message not sent', { connectionId, error: String(error) });
+  }
+}

@@ -1,0 +1,564 @@
+/**
+ * The one DynamoDB table. Items by key:
+ *
+ *   pk                       sk              what
+ *   EXECUTION#{id}           EXECUTION       the execution (index `history` by owner and time; index `work` while queued)
+ *   EXECUTION#{id}           ATTEMPT#{n}     an attempt
+ *   EXECUTION#{id}           EVENT#{n}       an event; the key is its sequence number, so no two are the same
+ *   EXECUTION#{id}           CONNECTION#{c}  a WebSocket that follows the execution
+ *   CONNECTION#{c}           CONNECTION      the execution that a WebSocket may follow
+ *   IDEMPOTENCY#{owner}#{k}  IDEMPOTENCY     the execution that an Idempotency-Key started
+ *   SANDBOX#{id}             SANDBOX         a sandbox (index `work` while warm)
+ *   SERVICE                  COUNTERS        what /metrics counts
+ *   SERVICE                  ISOLATION       the isolation that sandboxes reported last
+ *
+ * Every change of a status is one conditional write on one item: a repeated or late message finds its condition
+ * unmet and changes nothing. Nothing needs a transaction over several items, because every step of the workflow
+ * derives what is next from what is stored.
+ */
+import { ConditionalCheckFailedException } from '@aws-sdk/client-dynamodb';
+import {
+  DeleteCommand,
+  GetCommand,
+  PutCommand,
+  QueryCommand,
+  type QueryCommandInput,
+  UpdateCommand,
+} from '@aws-sdk/lib-dynamodb';
+import { dynamodb } from './aws.ts';
+import { config } from './config.ts';
+import { ConditionFailed } from './errors.ts';
+import { type EventData, type ExecutionEvent, eventSchema } from './events.ts';
+import {
+  type Artifact,
+  type AttemptStatus,
+  attemptStatusesBefore,
+  type ErrorCategory,
+  type ExecutionStatus,
+  executionStatusesBefore,
+  type Policy,
+  type Usage,
+  type Violation,
+} from './execution.ts';
+import type { StoredText } from './texts.ts';
+
+export interface ExecutionRecord {
+  execution_id: string;
+  owner: string;
+  status: ExecutionStatus;
+  prompt: string;
+  tests: string | null;
+  max_retries: number;
+  timeout: number;
+  policy: Policy;
+  model: string;
+  /** Attempts begun. */
+  attempts: number;
+  error: string | null;
+  error_category: ErrorCategory | null;
+  created_at: string;
+  finished_at: string | null;
+  ticket: string;
+  /** The sandbox that serves it now. */
+  sandbox_id?: string;
+  usage: Usage | null;
+}
+
+export interface AttemptRecord {
+  execution_id: string;
+  attempt: number;
+  status: AttemptStatus;
+  code: StoredText | null;
+  output: StoredText | null;
+  output_truncated: boolean;
+  error: string | null;
+  error_category: ErrorCategory | null;
+  error_line: number | null;
+  traceback: string | null;
+  /** Values of the failing frame, for the repair prompt. */
+  locals: Record<string, string>;
+  violations: Violation[];
+  execution_time: number | null;
+  artifacts: Artifact[];
+  usage: Usage | null;
+  started_at: string;
+  generated_at: string | null;
+  run_started_at: string | null;
+  finished_at: string | null;
+  /** How many sandboxes this attempt has been given: 1, or 2 after the first died. */
+  run: number;
+  sandbox_id?: string;
+  task_token?: string;
+}
+
+export type SandboxStatus = 'starting' | 'ready' | 'stopped';
+
+export interface SandboxRecord {
+  sandbox_id: string;
+  status: SandboxStatus;
+  created_at: string;
+  /** When its presigned URLs end. */
+  expires_at: string;
+  execution_id?: string;
+  task_arn?: string;
+  start_tries: number;
+  isolation?: Record<string, string>;
+  packages?: string[];
+}
+
+export interface Counters {
+  started: number;
+  succeeded: number;
+  failed: number;
+  cancelled: number;
+  /** Attempts of the executions that succeeded. */
+  attempts_of_succeeded: number;
+  /** Seconds, over all that ended. */
+  total_time: number;
+  prompt_tokens: number;
+  completion_tokens: number;
+  errors: Record<string, number>;
+}
+
+type Key = { pk: string; sk: string };
+type Fields = Record<string, unknown>;
+
+const executionKey = (id: string): Key => ({ pk: `EXECUTION#${id}`, sk: 'EXECUTION' });
+const attemptKey = (id: string, attempt: number): Key => ({
+  pk: `EXECUTION#${id}`,
+  sk: `ATTEMPT#${String(attempt).padStart(4, '0')}`,
+});
+const eventSortKey = (sequence: number) => `EVENT#${String(sequence).padStart(10, '0')}`;
+const eventKey = (id: string, sequence: number): Key => ({
+  pk: `EXECUTION#${id}`,
+  sk: eventSortKey(sequence),
+});
+const followerKey = (id: string, connectionId: string): Key => ({
+  pk: `EXECUTION#${id}`,
+  sk: `CONNECTION#${connectionId}`,
+});
+const connectionKey = (connectionId: string): Key => ({ pk: `CONNECTION#${connectionId}`, sk: 'CONNECTION' });
+const sandboxKey = (id: string): Key => ({ pk: `SANDBOX#${id}`, sk: 'SANDBOX' });
+const COUNTERS: Key = { pk: 'SERVICE', sk: 'COUNTERS' };
+const ISOLATION: Key = { pk: 'SERVICE', sk: 'ISOLATION' };
+
+/** Epoch seconds at which DynamoDB may delete an item (time-to-live). */
+const expiry = (seconds = config.retentionDays * 86_400) => Math.floor(Date.now() / 1000) + seconds;
+
+async function get<T>(key: Key): Promise<T | undefined> {
+  const { Item } = await dynamodb.send(
+    new GetCommand({ TableName: config.tableName, Key: key, ConsistentRead: true }),
+  );
+  return Item as T | undefined;
+}
+
+/** @throws ConditionFailed if an item with this key exists. */
+async function putNew(key: Key, fields: Fields): Promise<void> {
+  await conditional(
+    dynamodb.send(
+      new PutCommand({
+        TableName: config.tableName,
+        Item: { ...fields, ...key },
+        ConditionExpression: 'attribute_not_exists(pk)',
+      }),
+    ),
+  );
+}
+
+interface Change {
+  set?: Fields;
+  remove?: string[];
+  /** Numbers added to attributes. */
+  add?: Record<string, number>;
+  /** Attributes that must have one of these values; undefined: must not exist. */
+  where?: Record<string, readonly unknown[] | undefined>;
+}
+
+/** Updates one item and gives it back whole. @throws ConditionFailed if `where` is not met or the item is missing. */
+async function update<T>(key: Key, { set = {}, remove = [], add = {}, where }: Change): Promise<T> {
+  const names: Record<string, string> = {};
+  const values: Fields = {};
+  const name = (attribute: string) => {
+    names[`#${attribute}`] = attribute;
+    return `#${attribute}`;
+  };
+  const value = (of: unknown) => {
+    const placeholder = `:v${Object.keys(values).length}`;
+    values[placeholder] = of;
+    return placeholder;
+  };
+  const sets = Object.entries(set)
+    .filter(([, to]) => to !== undefined)
+    .map(([attribute, to]) => `${name(attribute)} = ${value(to)}`);
+  const adds = Object.entries(add).map(([attribute, by]) => `${name(attribute)} ${value(by)}`);
+  const conditions = Object.entries(where ?? {}).map(([attribute, allowed]) =>
+    allowed
+      ? `${name(attribute)} IN (${allowed.map(value).join(', ')})`
+      : `attribute_not_exists(${name(attribute)})`,
+  );
+  const expression = [
+    sets.length > 0 && `SET ${sets.join(', ')}`,
+    remove.length > 0 && `REMOVE ${remove.map(name).join(', ')}`,
+    adds.length > 0 && `ADD ${adds.join(', ')}`,
+  ];
+  const { Attributes } = await conditional(
+    dynamodb.send(
+      new UpdateCommand({
+        TableName: config.tableName,
+        Key: key,
+        UpdateExpression: expression.filter(Boolean).join(' '),
+        ConditionExpression: where ? ['attribute_exists(pk)', ...conditions].join(' AND ') : undefined,
+        ExpressionAttributeNames: names,
+        ExpressionAttributeValues: Object.keys(values).length > 0 ? values : undefined,
+        ReturnValues: 'ALL_NEW',
+      }),
+    ),
+  );
+  return Attributes as T;
+}
+
+async function conditional<T>(write: Promise<T>): Promise<T> {
+  try {
+    return await write;
+  } catch (error) {
+    if (error instanceof ConditionalCheckFailedException)
+      throw new ConditionFailed(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** All items of a query, page by page. */
+async function queryAll<T>(input: Omit<QueryCommandInput, 'TableName'>): Promise<T[]> {
+  const items: T[] = [];
+  let start: QueryCommandInput['ExclusiveStartKey'];
+  do {
+    const page = await dynamodb.send(
+      new QueryCommand({ TableName: config.tableName, ExclusiveStartKey: start, ...input }),
+    );
+    items.push(...((page.Items ?? []) as T[]));
+    start = page.LastEvaluatedKey;
+  } while (start && input.Limit === undefined);
+  return items;
+}
+
+const withPrefix = (id: string, prefix: string) => ({
+  KeyConditionExpression: 'pk = :pk AND begins_with(sk, :prefix)',
+  ExpressionAttributeValues: { ':pk': `EXECUTION#${id}`, ':prefix': prefix },
+  ConsistentRead: true,
+});
+
+// ---------------------------------------------------------------------------------------------- executions
+
+/** @throws ConditionFailed if the id is taken. */
+export async function createExecution(record: ExecutionRecord): Promise<void> {
+  await putNew(executionKey(record.execution_id), {
+    ...record,
+    history: record.owner,
+    history_at: `${record.created_at}#${record.execution_id}`,
+    work: 'queued',
+    work_at: record.created_at,
+    expires: expiry(),
+  });
+}
+
+export const getExecution = (id: string) => get<ExecutionRecord>(executionKey(id));
+
+/** @throws ConditionFailed if the execution is not in a status that may become `to`. */
+export function moveExecution(id: string, to: ExecutionStatus, set: Partial<ExecutionRecord> = {}) {
+  return update<ExecutionRecord>(executionKey(id), {
+    set: { ...set, status: to },
+    remove: ['work', 'work_at'],
+    where: { status: executionStatusesBefore(to) },
+  });
+}
+
+/** Makes `sandboxId` the execution's sandbox. @throws ConditionFailed if it is not running or `before` is not its sandbox. */
+export function assignSandbox(id: string, sandboxId: string, before: string | undefined) {
+  return update<ExecutionRecord>(executionKey(id), {
+    set: { sandbox_id: sandboxId },
+    where: { status: ['running'], sandbox_id: before ? [before] : undefined },
+  });
+}
+
+export interface HistoryPage {
+  executions: ExecutionRecord[];
+  /** `history_at` of the last one, if there are more. */
+  last: string | null;
+}
+
+/** One page of an owner's executions, newest first, after the one whose `history_at` is `after`. */
+export async function listExecutions(
+  owner: string,
+  limit: number,
+  after: string | null,
+): Promise<HistoryPage> {
+  const start = after && {
+    ...executionKey(after.slice(after.indexOf('#') + 1)),
+    history: owner,
+    history_at: after,
+  };
+  const page = await dynamodb.send(
+    new QueryCommand({
+      TableName: config.tableName,
+      IndexName: 'history',
+      KeyConditionExpression: 'history = :owner',
+      ExpressionAttributeValues: { ':owner': owner },
+      ScanIndexForward: false,
+      Limit: limit,
+      ExclusiveStartKey: start || undefined,
+    }),
+  );
+  return {
+    executions: (page.Items ?? []) as ExecutionRecord[],
+    last: (page.LastEvaluatedKey?.history_at as string | undefined) ?? null,
+  };
+}
+
+/** Executions that are stored but whose workflow has not begun, oldest first. */
+export function listQueuedExecutions(limit: number): Promise<ExecutionRecord[]> {
+  return queryWork<ExecutionRecord>('queued', limit);
+}
+
+function queryWork<T>(work: 'queued' | 'warm', limit?: number) {
+  return queryAll<T>({
+    IndexName: 'work',
+    KeyConditionExpression: '#work = :work',
+    ExpressionAttributeNames: { '#work': 'work' },
+    ExpressionAttributeValues: { ':work': work },
+    Limit: limit,
+  });
+}
+
+/** Ties an Idempotency-Key to an execution, for a day. Gives the execution that the key is tied to. */
+export async function claimIdempotencyKey(
+  owner: string,
+  key: string,
+  executionId: string,
+  fingerprint: string,
+) {
+  const itemKey = { pk: `IDEMPOTENCY#${owner}#${key}`, sk: 'IDEMPOTENCY' };
+  const claim = { execution_id: executionId, fingerprint };
+  try {
+    await putNew(itemKey, { ...claim, expires: expiry(86_400) });
+    return claim;
+  } catch (error) {
+    if (!(error instanceof ConditionFailed)) throw error;
+    return (await get<typeof claim>(itemKey)) ?? claim;
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ attempts
+
+/** Begins attempt `attempt`. @throws ConditionFailed if it was begun before. */
+export async function createAttempt(record: AttemptRecord): Promise<void> {
+  await putNew(attemptKey(record.execution_id, record.attempt), { ...record, expires: expiry() });
+  await update(executionKey(record.execution_id), { set: { attempts: record.attempt } });
+}
+
+export const getAttempt = (id: string, attempt: number) => get<AttemptRecord>(attemptKey(id, attempt));
+
+/** In order. */
+export const listAttempts = (id: string) => queryAll<AttemptRecord>(withPrefix(id, 'ATTEMPT#'));
+
+/** @throws ConditionFailed if the attempt is not in a status that may become `to`, or is in another run. */
+export function moveAttempt(
+  { execution_id, attempt, run }: AttemptRecord,
+  to: AttemptStatus,
+  set: Partial<AttemptRecord> = {},
+) {
+  return update<AttemptRecord>(attemptKey(execution_id, attempt), {
+    set: { ...set, status: to },
+    where: { status: attemptStatusesBefore(to), run: [run] },
+  });
+}
+
+/** Ties the waiting attempt to a workflow's task token and the sandbox that is to run it. @throws ConditionFailed if it does not wait. */
+export function setTaskToken({ execution_id, attempt }: AttemptRecord, sandboxId: string, token: string) {
+  return update<AttemptRecord>(attemptKey(execution_id, attempt), {
+    set: { sandbox_id: sandboxId, task_token: token },
+    where: { status: ['waiting', 'running'] },
+  });
+}
+
+/** Sends an unfinished run to another sandbox. @throws ConditionFailed if the run has ended or was sent on before. */
+export function sendToAnotherSandbox({ execution_id, attempt, run }: AttemptRecord) {
+  return update<AttemptRecord>(attemptKey(execution_id, attempt), {
+    set: { status: 'waiting', run: run + 1, run_started_at: null },
+    remove: ['sandbox_id', 'task_token'],
+    where: { status: ['waiting', 'running'], run: [run] },
+  });
+}
+
+// -------------------------------------------------------------------------------------------------- events
+
+/** The next sequence number that this process expects to be free, by execution: saves a read an event. */
+const nextSequence = new Map<string, number>();
+
+/**
+ * Appends an event under the next free sequence number. Writers race for the number by a conditional write, so
+ * the numbers have no gaps and no event is written over.
+ */
+export async function appendEvent(id: string, data: EventData): Promise<ExecutionEvent> {
+  for (;;) {
+    const sequence = nextSequence.get(id) ?? (await lastSequence(id)) + 1;
+    const event = { execution_id: id, sequence, at: new Date().toISOString(), ...data };
+    try {
+      await putNew(eventKey(id, sequence), { ...event, expires: expiry() });
+      if (data.type === 'execution.finished') nextSequence.delete(id);
+      else nextSequence.set(id, sequence + 1);
+      return event;
+    } catch (error) {
+      if (!(error instanceof ConditionFailed)) throw error;
+      nextSequence.delete(id);
+    }
+  }
+}
+
+/** 0 if there is no event yet. */
+export async function lastSequence(id: string): Promise<number> {
+  const [last] = await queryAll<ExecutionEvent>({
+    ...withPrefix(id, 'EVENT#'),
+    ScanIndexForward: false,
+    Limit: 1,
+  });
+  return last?.sequence ?? 0;
+}
+
+/** The events after `after`, in order. */
+export async function listEvents(id: string, after: number): Promise<ExecutionEvent[]> {
+  const items = await queryAll<unknown>({
+    KeyConditionExpression: 'pk = :pk AND sk BETWEEN :from AND :to',
+    ExpressionAttributeValues: {
+      ':pk': `EXECUTION#${id}`,
+      ':from': eventSortKey(after + 1),
+      ':to': 'EVENT#9999999999',
+    },
+    ConsistentRead: true,
+  });
+  return items.map((item) => eventSchema.parse(item));
+}
+
+// --------------------------------------------------------------------------------------------- connections
+
+/** An API Gateway WebSocket lives two hours at most. */
+const CONNECTION_SECONDS = 2 * 3600;
+
+export async function createConnection(connectionId: string, executionId: string): Promise<void> {
+  await putNew(connectionKey(connectionId), {
+    execution_id: executionId,
+    expires: expiry(CONNECTION_SECONDS),
+  });
+}
+
+/** The execution that a connection may follow. */
+export async function getConnection(connectionId: string): Promise<string | undefined> {
+  return (await get<{ execution_id: string }>(connectionKey(connectionId)))?.execution_id;
+}
+
+export async function follow(executionId: string, connectionId: string): Promise<void> {
+  await update(followerKey(executionId, connectionId), {
+    set: { connection_id: connectionId, expires: expiry(CONNECTION_SECONDS) },
+  });
+}
+
+export async function listFollowers(executionId: string): Promise<string[]> {
+  const items = await queryAll<{ connection_id: string }>(withPrefix(executionId, 'CONNECTION#'));
+  return items.map((item) => item.connection_id);
+}
+
+export async function deleteConnection(connectionId: string, executionId: string): Promise<void> {
+  for (const key of [followerKey(executionId, connectionId), connectionKey(connectionId)]) {
+    await dynamodb.send(new DeleteCommand({ TableName: config.tableName, Key: key }));
+  }
+}
+
+// ----------------------------------------------------------------------------------------------- sandboxes
+
+/** Without an `execution_id` the sandbox is one of the warm pool. */
+export async function createSandbox(record: SandboxRecord): Promise<void> {
+  const warm = record.execution_id ? {} : { work: 'warm', work_at: record.created_at };
+  await putNew(sandboxKey(record.sandbox_id), { ...record, ...warm, expires: expiry() });
+}
+
+export const getSandbox = (id: string) => get<SandboxRecord>(sandboxKey(id));
+
+/** Notes the ECS task of a sandbox. @throws ConditionFailed if it has stopped already. */
+export function setSandboxTask(id: string, taskArn: string) {
+  return update<SandboxRecord>(sandboxKey(id), {
+    set: { task_arn: taskArn },
+    where: { status: ['starting', 'ready'] },
+  });
+}
+
+export function countSandboxStart(id: string) {
+  return update<SandboxRecord>(sandboxKey(id), { add: { start_tries: 1 }, where: {} });
+}
+
+/** @throws ConditionFailed if it was ready before, or has stopped. */
+export function setSandboxReady(
+  id: string,
+  { isolation, packages }: Required<Pick<SandboxRecord, 'isolation' | 'packages'>>,
+) {
+  return update<SandboxRecord>(sandboxKey(id), {
+    set: { status: 'ready', isolation, packages },
+    where: { status: ['starting'] },
+  });
+}
+
+/** Takes a ready, never-used sandbox for an execution. @throws ConditionFailed if another was first or it has stopped. */
+export function claimSandbox(id: string, executionId: string) {
+  return update<SandboxRecord>(sandboxKey(id), {
+    set: { execution_id: executionId },
+    remove: ['work', 'work_at'],
+    where: { status: ['ready'], execution_id: undefined },
+  });
+}
+
+/** @throws ConditionFailed if it had stopped before. */
+export function setSandboxStopped(id: string) {
+  return update<SandboxRecord>(sandboxKey(id), {
+    set: { status: 'stopped' },
+    remove: ['work', 'work_at'],
+    where: { status: ['starting', 'ready'] },
+  });
+}
+
+/** The warm pool: sandboxes that no execution has claimed, starting ones too, oldest first. */
+export const listWarmSandboxes = () => queryWork<SandboxRecord>('warm');
+
+// ------------------------------------------------------------------------------------------------- service
+
+/** Adds to the counters of /metrics. */
+export async function count(changes: Partial<Omit<Counters, 'errors'>>, error?: ErrorCategory | null) {
+  await update(COUNTERS, { add: { ...changes, ...(error ? { [`error_${error}`]: 1 } : {}) } });
+}
+
+export async function getCounters(): Promise<Counters> {
+  const item = (await get<Record<string, number>>(COUNTERS)) ?? {};
+  const of = (name: Exclude<keyof Counters, 'errors'>) => item[name] ?? 0;
+  return {
+    started: of('started'),
+    succeeded: of('succeeded'),
+    failed: of('failed'),
+    cancelled: of('cancelled'),
+    attempts_of_succeeded: of('attempts_of_succeeded'),
+    total_time: of('total_time'),
+    prompt_tokens: of('prompt_tokens'),
+    completion_tokens: of('completion_tokens'),
+    errors: Object.fromEntries(
+      Object.entries(item)
+        .filter(([name]) => name.startsWith('error_'))
+        .map(([name, number]) => [name.slice('error_'.length), number]),
+    ),
+  };
+}
+
+/** Notes the isolation that a sandbox reported, layer by layer, for /health. */
+export async function setIsolation(isolation: Record<string, string>): Promise<void> {
+  await update(ISOLATION, { set: { isolation } });
+}
+
+/** null until the first sandbox has reported. */
+export async function getIsolation(): Promise<Record<string, string> | null> {
+  return (await get<{ isolation: Record<string, string> }>(ISOLATION))?.isolation ?? null;
+}

@@ -1,0 +1,13 @@
+/** The keys of the table and its indexes, from which infra deploys it and the local runtime creates it; all strings. */
+export const table = {
+  partitionKey: 'pk',
+  sortKey: 'sk',
+  timeToLive: 'expires',
+  /** Both hold whole items. Only items that have both attributes are in an index. */
+  indexes: [
+    /** an owner's executions by time */
+    { name: 'history', partitionKey: 'history', sortKey: 'history_at' },
+    /** what the upkeep looks after: queued executions, warm sandboxes */
+    { name: 'work', partitionKey: 'work', sortKey: 'work_at' },
+  ],
+} as const;

@@ -1,0 +1,57 @@
+/**
+ * The warm pool: WARM_SANDBOXES sandboxes that wait, started, for an execution to claim them. An execution that
+ * takes one starts the one that replaces it, so this upkeep only makes good what was lost or has grown too old.
+ */
+import { RunTaskCommand } from '@aws-sdk/client-ecs';
+import { ecs } from './aws.ts';
+import { config } from './config.ts';
+import { logger } from './logger.ts';
+import { isTooOld, planSandbox, stopSandbox } from './sandboxes.ts';
+import { listWarmSandboxes, setSandboxTask } from './store.ts';
+
+/** Milliseconds that a warm sandbox may take to start. */
+const START_TIMEOUT = 600_000;
+
+export async function maintainWarmPool(): Promise<void> {
+  let alive = 0;
+  for (const { sandbox_id, status, created_at, expires_at } of await listWarmSandboxes()) {
+    const neverStarted = status === 'starting' && Date.now() - Date.parse(created_at) > START_TIMEOUT;
+    if (alive >= config.warmSandboxes || neverStarted || isTooOld(expires_at)) {
+      await stopSandbox(sandbox_id, 'retired from the warm pool');
+    } else {
+      alive += 1;
+    }
+  }
+  for (; alive < config.warmSandboxes; alive += 1) await startWarmSandbox();
+}
+
+async function startWarmSandbox(): Promise<void> {
+  const { sandbox_id, manifest_url } = await planSandbox();
+  const { tasks, failures } = await ecs.send(
+    new RunTaskCommand({
+      cluster: config.sandboxCluster,
+      taskDefinition: config.sandboxTaskDefinition,
+      launchType: 'FARGATE',
+      clientToken: sandbox_id,
+      group: sandbox_id,
+      networkConfiguration: {
+        awsvpcConfiguration: {
+          subnets: config.sandboxSubnets,
+          securityGroups: config.sandboxSecurityGroups,
+          assignPublicIp: config.sandboxAssignPublicIp,
+        },
+      },
+      overrides: {
+        containerOverrides: [
+          { name: 'sandbox', environment: [{ name: 'MANIFEST_URL', value: manifest_url }] },
+        ],
+      },
+    }),
+  );
+  const taskArn = tasks?.[0]?.taskArn;
+  if (taskArn) await setSandboxTask(sandbox_id, taskArn);
+  else {
+    logger.warn('warm sandbox not started', { failures });
+    await stopSandbox(sandbox_id, 'its task was not started');
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * A message from a WebSocket: `{"action": "resume", "after": N}` sends the events after sequence number N and from
+ * then on every new one, each message being `{"events": […]}`. `{"action": "ping"}` keeps the connection open.
+ */
+import type { APIGatewayProxyWebsocketHandlerV2 } from 'aws-lambda';
+import { z } from 'zod';
+import { replay, send } from '../core/publish.ts';
+import { follow, getConnection } from '../core/store.ts';
+
+const messageSchema = z.discriminatedUnion('action', [
+  z.strictObject({ action: z.literal('resume'), after: z.int().min(0).max(999_999_999) }),
+  z.strictObject({ action: z.literal('ping') }),
+]);
+
+export const handler: APIGatewayProxyWebsocketHandlerV2 = async ({
+  requestContext: { connectionId },
+  body,
+}) => {
+  const executionId = await getConnection(connectionId);
+  if (!executionId) return { statusCode: 410 };
+  const message = messageSchema.safeParse(parse(body));
+  if (!message.success) {
+    const error = 'A message must be {"action": "resume", "after": N} or {"action": "ping"}.';
+    await send(connectionId, executionId, { error });
+    return { statusCode: 400 };
+  }
+  if (message.data.action === 'ping') return { statusCode: 200 };
+  await follow(executionId, connectionId);
+  await replay(connectionId, executionId, message.data.after);
+  return { statusCode: 200 };
+};
+
+function parse(body = ''): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,20 @@
+/**
+ * Maintain, once a minute: launches executions that were stored but whose workflow was not started because the
+ * function died in between, tops up the warm pool, and retires warm sandboxes whose URLs are too old for a new
+ * execution.
+ */
+import { z } from 'zod';
+import { launchExecution } from '../core/lifecycle.ts';
+import { workflowHandler } from '../core/middleware.ts';
+import { listQueuedExecutions } from '../core/store.ts';
+import { maintainWarmPool } from '../core/warm-pool.ts';
+
+/** Milliseconds after which a stored execution without a workflow counts as forgotten. */
+const FORGOTTEN_AFTER = 30_000;
+
+export const handler = workflowHandler(z.unknown(), async (): Promise<void> => {
+  for (const execution of await listQueuedExecutions(100)) {
+    if (Date.now() - Date.parse(execution.created_at) > FORGOTTEN_AFTER) await launchExecution(execution);
+  }
+  await maintainWarmPool();
+});

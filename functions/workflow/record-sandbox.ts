@@ -1,0 +1,37 @@
+/** State RecordSandbox: notes the task that StartSandbox ran. RunTask can answer well and yet have started nothing. */
+import { z } from 'zod';
+import { ConditionFailed, SandboxNotStarted, SandboxUnavailable } from '../core/errors.ts';
+import { workflowHandler } from '../core/middleware.ts';
+import { stopTask } from '../core/sandboxes.ts';
+import { countSandboxStart, setSandboxTask } from '../core/store.ts';
+
+/** Starts that are tried for one sandbox before the execution is given up; the workflow waits between them. */
+const MAX_START_TRIES = 8;
+
+export const handler = workflowHandler(
+  z.object({
+    execution_id: z.string(),
+    sandbox_id: z.string(),
+    run_task: z.object({
+      Tasks: z.array(z.object({ TaskArn: z.string() })),
+      Failures: z.array(z.object({ Reason: z.string().nullish(), Detail: z.string().nullish() })),
+    }),
+  }),
+  async ({ sandbox_id, run_task: { Tasks, Failures } }): Promise<{ sandbox_id: string }> => {
+    const [task] = Tasks;
+    if (!task) {
+      const reason = Failures.map(({ Reason, Detail }) => Detail ?? Reason ?? 'unknown').join('; ');
+      const { start_tries } = await countSandboxStart(sandbox_id);
+      if (start_tries < MAX_START_TRIES) throw new SandboxNotStarted(reason);
+      throw new SandboxUnavailable(`No sandbox could be started: ${reason}`);
+    }
+    try {
+      await setSandboxTask(sandbox_id, task.TaskArn);
+    } catch (error) {
+      if (!(error instanceof ConditionFailed)) throw error;
+      // The execution was cancelled, and its sandbox stopped, before its task was known.
+      await stopTask(task.TaskArn, 'no longer wanted');
+    }
+    return { sandbox_id };
+  },
+);

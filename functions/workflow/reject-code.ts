@@ -1,0 +1,34 @@
+/** State RejectCode: the code did not pass CheckCode, so the attempt has failed. */
+import { z } from 'zod';
+import { errorCategorySchema, violationSchema } from '../core/execution.ts';
+import { endAttempt, runningExecution, type Verdict } from '../core/lifecycle.ts';
+import { workflowHandler } from '../core/middleware.ts';
+import { publish } from '../core/publish.ts';
+import { getAttempt } from '../core/store.ts';
+
+export const handler = workflowHandler(
+  z.object({
+    execution_id: z.string(),
+    attempt: z.int(),
+    check: z.object({
+      error_category: errorCategorySchema.extract(['syntax_error', 'policy_violation']),
+      error: z.string(),
+      error_line: z.int().nullable(),
+      violations: z.array(violationSchema),
+    }),
+  }),
+  async ({ execution_id, attempt: number, check }): Promise<Verdict> => {
+    const execution = await runningExecution(execution_id);
+    const attempt = await getAttempt(execution_id, number);
+    if (!execution || !attempt) return { execution_id, attempt: number, next: 'finish' };
+    if (attempt.status === 'checking') {
+      await publish(execution_id, {
+        type: 'check.failed',
+        attempt: number,
+        error: check.error,
+        violations: check.violations,
+      });
+    }
+    return endAttempt(execution, attempt, 'failed', check);
+  },
+);
