@@ -3,7 +3,7 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { z } from 'zod';
-import { type InvalidField, Problem } from './errors.ts';
+import { type InvalidField, Problem, SandboxLost, SandboxNotStarted } from './errors.ts';
 import { logger } from './logger.ts';
 
 /** A handler of a workflow state: its input is checked by `schema`, its errors keep their names for Retry and Catch. */
@@ -18,7 +18,11 @@ export function workflowHandler<S extends z.ZodType, R>(
         const id = (event as { execution_id?: unknown } | null)?.execution_id;
         if (typeof id === 'string') logger.appendKeys({ execution_id: id });
       },
-      onError: ({ error }) => logger.error('state failed', error as Error),
+      onError: ({ error }) => {
+        // The workflow knows what to do about these.
+        if (error instanceof SandboxLost || error instanceof SandboxNotStarted) logger.warn(error.message);
+        else logger.error('state failed', error as Error);
+      },
     })
     .handler((event, context) => handle(schema.parse(event), context));
 }

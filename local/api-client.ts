@@ -1,0 +1,64 @@
+/** The API as the command line uses it. */
+import type { ExecutionEvent } from '../functions/core/events.ts';
+import type { ExecuteRequest, Execution } from '../functions/core/execution.ts';
+
+/** The API refused; the message is the problem document's detail. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+}
+
+export class ApiClient {
+  constructor(private readonly baseUrl: string) {}
+
+  start(request: ExecuteRequest): Promise<Execution> {
+    return this.#call<Execution>('POST', '/api/execute', request, { prefer: 'respond-async' });
+  }
+
+  get(id: string): Promise<Execution> {
+    return this.#call<Execution>('GET', `/api/executions/${id}`);
+  }
+
+  cancel(id: string): Promise<Execution> {
+    return this.#call<Execution>('DELETE', `/api/executions/${id}`);
+  }
+
+  async events(id: string, after: number): Promise<ExecutionEvent[]> {
+    const { events } = await this.#call<{ events: ExecutionEvent[] }>(
+      'GET',
+      `/api/executions/${id}/events?after=${after}`,
+    );
+    return events;
+  }
+
+  async #call<T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<T> {
+    const response = await fetch(this.baseUrl + path, {
+      method,
+      headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const answer = (await response.json()) as T & { detail?: string };
+    if (!response.ok) throw new ApiError(answer.detail ?? `${method} ${path} answered ${response.status}`);
+    return answer;
+  }
+}
+
+export interface Health {
+  service: string;
+  model: { name: string; demo: boolean };
+}
+
+/** The health of the runtime at `baseUrl`; null if none of ours is running there. */
+export async function probe(baseUrl: string): Promise<Health | null> {
+  try {
+    const response = await fetch(`${baseUrl}/api/health`, { signal: AbortSignal.timeout(2_000) });
+    const health = (await response.json()) as Health;
+    return health.service === 'Recursive AI Executor' ? health : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * Delivers events to functions as S3 and EventBridge do: at least once, tried again where the function fails. Events
+ * of one group are delivered one after the other in the order they were sent, groups side by side.
+ */
+import type { Log } from './log.ts';
+
+const PAUSES_BEFORE_RETRY_MS = [100, 400];
+const CLOSE_TIMEOUT_MS = 2000;
+
+export class Delivery<Event> {
+  readonly #deliver: (event: Event) => Promise<void>;
+  readonly #log: Log;
+  readonly #tails = new Map<string, Promise<void>>();
+  #closed = false;
+
+  constructor(deliver: (event: Event) => Promise<void>, log: Log) {
+    this.#deliver = deliver;
+    this.#log = log;
+  }
+
+  /** Resolves when the event is delivered or given up; never rejects. */
+  send(group: string, event: Event): Promise<void> {
+    const before = this.#tails.get(group) ?? Promise.resolve();
+    const tail = before.then(() => this.#try(group, event));
+    this.#tails.set(group, tail);
+    return tail.then(() => {
+      if (this.#tails.get(group) === tail) this.#tails.delete(group);
+    });
+  }
+
+  /** What waits is dropped; resolves when the deliveries under way are through, or have had their time. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+    });
+    await Promise.race([Promise.all(this.#tails.values()), timeout]);
+    clearTimeout(timer);
+  }
+
+  async #try(group: string, event: Event): Promise<void> {
+    for (let tries = 0; !this.#closed; tries++) {
+      try {
+        return await this.#deliver(event);
+      } catch (error) {
+        const pause = PAUSES_BEFORE_RETRY_MS[tries];
+        const details = { group, error: String(error), tries: tries + 1 };
+        if (pause === undefined) return this.#log('error', 'event given up', details);
+        this.#log('warn', 'event not delivered, trying again', details);
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
+    }
+  }
+}

@@ -1,0 +1,276 @@
+/**
+ * The local AWS endpoint: one HTTP server on the loopback interface that speaks the wire protocols of the services
+ * that the functions use, so that any AWS SDK or the AWS CLI works against it with AWS_ENDPOINT_URL set.
+ *
+ *   X-Amz-Target: DynamoDB_20120810.*                      dynamodb.ts
+ *   X-Amz-Target: AWSStepFunctions.*                       step-functions.ts
+ *   X-Amz-Target: AmazonEC2ContainerServiceV20141113.*     ecs.ts
+ *   /@connections/{id}                                     websocket.ts
+ *   everything else                                        s3.ts
+ *
+ * All state is in one folder and survives the end of the process, whatever its reason.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import fs from 'node:fs';
+import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import type { S3Event } from 'aws-lambda';
+import { Delivery } from './delivery.ts';
+import { openDynamoDb } from './dynamodb.ts';
+import { checkDocker, Ecs, type EcsOptions, type TaskStateChangeEvent } from './ecs.ts';
+import {
+  AwsError,
+  BodyTooLarge,
+  type EndpointRequest,
+  type EndpointResponse,
+  header,
+  parseTarget,
+  readBody,
+} from './http.ts';
+import { callJsonService, type JsonService, jsonError } from './json-protocol.ts';
+import { type Log, logToStderr } from './log.ts';
+import { ObjectStore } from './object-store.ts';
+import { createS3, s3Error } from './s3.ts';
+import { type Credentials, SignatureVerifier } from './sigv4.ts';
+import { StepFunctions } from './step-functions.ts';
+import { managementError, WebSocketApi } from './websocket.ts';
+
+export interface EndpointOptions {
+  /** The folder that holds all state; made if it is missing. */
+  dataDir: string;
+  /** default: any that is free */
+  port?: number;
+  stateMachine: {
+    arn: string;
+    /** Amazon States Language, parsed, valid, all substitutions made. */
+    definition: unknown;
+  };
+  /** Calls a function for a state of the workflow. An error's `name` is what Retry and Catch match. */
+  invoke(functionName: string, payload: unknown): Promise<unknown>;
+  /** Hears of every object written, at least once; in order within `mailbox/{id}/`. */
+  onObjectCreated(event: S3Event): Promise<void>;
+  /** Hears RUNNING and STOPPED of every sandbox task, at least once; in order within a task. */
+  onTaskStateChange(event: TaskStateChangeEvent): Promise<void>;
+  ecs: EcsOptions;
+  /** default: 000000000000 */
+  accountId?: string;
+  /** default: us-east-1 */
+  region?: string;
+  /** default: JSON lines on standard error */
+  log?: Log;
+}
+
+export interface Endpoint {
+  /** For AWS_ENDPOINT_URL. */
+  url: string;
+  port: number;
+  region: string;
+  /** For AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; the same in every life on the same folder. */
+  credentials: Credentials;
+  /** Connections to browsers; the front gives it upgrade requests. */
+  webSocket: WebSocketApi;
+  /**
+   * Goes on with what an earlier life left: tells STOPPED of its sandbox tasks, then starts its unfinished workflow
+   * executions again. To be called once the functions can run.
+   */
+  resume(): Promise<void>;
+  /** Stops workflows (they stay unfinished), sandboxes and connections, finishes the requests under way, closes the store. */
+  close(): Promise<void>;
+}
+
+/** What the services have in common to the server. */
+interface Protocol {
+  answer(request: EndpointRequest): EndpointResponse | Promise<EndpointResponse>;
+  /** An error in the shape that the service's clients read. */
+  refuse(request: EndpointRequest, error: AwsError): EndpointResponse;
+}
+
+/** bytes; files of sandboxes have at most 10 MiB, so nothing useful comes near it */
+const MAX_BODY = 64 * 1024 * 1024;
+/** How long `close` waits for requests under way. */
+const DRAIN_MS = 1000;
+
+/** Rejects if the port is taken, the folder is in use, the state machine needs what is not supported, or docker lacks the image. */
+export async function startEndpoint(options: EndpointOptions): Promise<Endpoint> {
+  const {
+    dataDir,
+    port = 0,
+    accountId: account = '000000000000',
+    region = 'us-east-1',
+    log = logToStderr,
+  } = options;
+  const inData = (name: string) => path.join(dataDir, name);
+  if (options.ecs.launcher.kind === 'docker') await checkDocker(options.ecs.launcher.image);
+  // Other users, those that attempts run as among them, have no business there.
+  for (const name of ['dynamodb', 's3', 'step-functions'])
+    fs.mkdirSync(inData(name), { recursive: true, mode: 0o700 });
+  // First, as its lock keeps a second process out of the folder.
+  const dynamodb = await openDynamoDb(inData('dynamodb'));
+  const webSocket = new WebSocketApi(log);
+  try {
+    const credentials = loadCredentials(inData('credentials.json'));
+    const signatures = new SignatureVerifier(credentials);
+    const notifications = new Delivery(options.onObjectCreated, log);
+    const taskEvents = new Delivery(options.onTaskStateChange, log);
+    const ecs = new Ecs(options.ecs, { file: inData('ecs.json'), account, region, events: taskEvents, log });
+    const stepFunctions = new StepFunctions({
+      folder: inData('step-functions'),
+      stateMachineArn: options.stateMachine.arn,
+      definition: options.stateMachine.definition,
+      invoke: options.invoke,
+      runTask: (parameters) => ecs.runTask(parameters),
+      secret: credentials.secretAccessKey,
+      log,
+    });
+    const s3 = createS3({ store: new ObjectStore(inData('s3')), signatures, region, notifications });
+
+    const json = [dynamodb, stepFunctions.service, ecs.service].map((service) =>
+      jsonProtocol(service, signatures),
+    );
+    const management: Protocol = {
+      answer(request) {
+        signatures.verifyRequest(request);
+        return webSocket.manage(request);
+      },
+      refuse: (_request, error) => managementError(error),
+    };
+    const storage: Protocol = { answer: s3, refuse: s3Error };
+    const protocolOf = (request: EndpointRequest): Protocol => {
+      const target = header(request, 'x-amz-target');
+      if (target !== undefined)
+        return json.find(({ prefix }) => target.startsWith(prefix))?.protocol ?? unknownService;
+      return request.path.startsWith('/@connections/') || request.path.startsWith('/%40connections/')
+        ? management
+        : storage;
+    };
+    const server = http.createServer((request, response) => {
+      serve(request, response, protocolOf, log).catch((error) => {
+        log('error', 'response not sent', { error: String(error) });
+        response.destroy();
+      });
+    });
+    // The SDK's clients keep their connections; one closed under a request would cost a retry.
+    server.keepAliveTimeout = 120_000;
+    await listen(server, port);
+    const actualPort = (server.address() as AddressInfo).port;
+    return {
+      url: `http://127.0.0.1:${actualPort}`,
+      port: actualPort,
+      region,
+      // A copy: the SDK writes into the credentials it is given.
+      credentials: { ...credentials },
+      webSocket,
+      async resume() {
+        await ecs.resume();
+        stepFunctions.resume();
+      },
+      async close() {
+        stepFunctions.close();
+        webSocket.close();
+        await ecs.close();
+        await Promise.all([notifications.close(), taskEvents.close()]);
+        await closeServer(server);
+        await dynamodb.close();
+      },
+    };
+  } catch (error) {
+    webSocket.close();
+    await dynamodb.close();
+    throw error;
+  }
+}
+
+function jsonProtocol(
+  service: JsonService,
+  signatures: SignatureVerifier,
+): { prefix: string; protocol: Protocol } {
+  return {
+    prefix: `${service.target}.`,
+    protocol: {
+      answer(request) {
+        signatures.verifyRequest(request);
+        return callJsonService(service, request);
+      },
+      refuse: (_request, error) => jsonError(service, error),
+    },
+  };
+}
+
+const unknownService: Protocol = {
+  answer() {
+    throw new AwsError(
+      'UnknownOperationException',
+      'Supported services are DynamoDB, Step Functions, ECS and S3.',
+    );
+  },
+  refuse: (_request, error) => jsonError({ target: '', version: '1.1', operations: {} }, error),
+};
+
+async function serve(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  protocolOf: (request: EndpointRequest) => Protocol,
+  log: Log,
+): Promise<void> {
+  const { method = 'GET', url = '/', headers } = incoming;
+  const requestId = randomUUID();
+  let request: EndpointRequest = { method, path: url, query: [], headers, body: Buffer.alloc(0) };
+  let answer: EndpointResponse;
+  try {
+    request = { ...request, ...parseTarget(url) };
+    request.body = await readBody(incoming, MAX_BODY);
+    answer = await protocolOf(request).answer(request);
+  } catch (error) {
+    if (incoming.destroyed && !incoming.complete) return;
+    answer = protocolOf(request).refuse(request, toAwsError(error, log, requestId));
+  }
+  const { status, headers: ownHeaders, body = '' } = answer;
+  response.writeHead(status, {
+    ...(status !== 204 && status !== 304 && { 'content-length': Buffer.byteLength(body) }),
+    // A body that was not read to its end makes the connection useless.
+    ...(!incoming.complete && { connection: 'close' }),
+    ...ownHeaders,
+    'x-amzn-requestid': requestId,
+    'x-amz-request-id': requestId,
+  });
+  response.end(body);
+}
+
+function toAwsError(error: unknown, log: Log, requestId: string): AwsError {
+  if (error instanceof AwsError) return error;
+  if (error instanceof URIError)
+    return new AwsError('InvalidURI', 'The percent-encoding of the URL is broken.');
+  if (error instanceof BodyTooLarge) return new AwsError('EntityTooLarge', error.message, 413);
+  log('error', 'endpoint failed', { requestId, error: error instanceof Error ? error.stack : String(error) });
+  return new AwsError('InternalServerError', 'The local endpoint failed; its log says why.', 500);
+}
+
+function loadCredentials(file: string): Credentials {
+  if (fs.existsSync(file)) return JSON.parse(fs.readFileSync(file, 'utf8'));
+  const credentials = {
+    accessKeyId: `LOCAL${randomBytes(8).toString('hex').toUpperCase()}`,
+    secretAccessKey: randomBytes(30).toString('base64url'),
+  };
+  fs.writeFileSync(`${file}.new`, JSON.stringify(credentials), { mode: 0o600 });
+  fs.renameSync(`${file}.new`, file);
+  return credentials;
+}
+
+function listen(server: http.Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', resolve);
+  });
+}
+
+function closeServer(server: http.Server): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,179 @@
+/**
+ * npm run execute -- "prompt": one execution from the command line, shown as it goes.
+ *
+ * Uses the runtime that listens at HOST:PORT if there is one, else one of its own that ends with it. Exit code:
+ * 0 succeeded, 1 failed or cancelled, 2 the command line or the settings are wrong. Ctrl-C cancels.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { ConfigurationError } from '../functions/core/errors.ts';
+import {
+  type ExecuteRequest,
+  type Execution,
+  executeRequestSchema,
+  isFinal,
+} from '../functions/core/execution.ts';
+import { ApiClient, ApiError, probe } from './api-client.ts';
+import { loadDotenv } from './dotenv.ts';
+import { startRuntime } from './runtime.ts';
+import { readSettings } from './settings.ts';
+import { Transcript } from './transcript.ts';
+
+const USAGE = `Usage: npm run execute -- "prompt" [options]
+
+  --tests FILE       Python run after the code: assertions and functions named test_*
+  --max-retries N    attempts in all
+  --timeout S        seconds an attempt may run
+  --policy P         strict or standard
+  --json             print the execution alone, as JSON (with \`npm run -s\`)
+  --save-code FILE   write the code of the last attempt to FILE
+  --help             this text
+`;
+
+class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+interface CommandLine {
+  request: ExecuteRequest;
+  json: boolean;
+  saveCode: string | undefined;
+}
+
+async function readCommandLine(args: string[]): Promise<CommandLine | 'help'> {
+  const { values, positionals } = parse(args);
+  if (values.help) return 'help';
+  if (positionals.length !== 1) {
+    throw new UsageError(`One prompt is expected, in quotes; there are ${positionals.length}.`);
+  }
+  const tests = values.tests === undefined ? undefined : await readTests(values.tests);
+  const number = (text: string | undefined) => (text === undefined ? undefined : Number(text));
+  const request = executeRequestSchema.safeParse({
+    prompt: positionals[0],
+    tests,
+    max_retries: number(values['max-retries']),
+    timeout: number(values.timeout),
+    policy: values.policy,
+  });
+  if (!request.success) {
+    const issues = request.error.issues.map(
+      ({ path, message }) => `${path.join('.').replace('_', '-')} ${message}`,
+    );
+    throw new UsageError(`${issues.join('; ')}.`);
+  }
+  return { request: request.data, json: values.json ?? false, saveCode: values['save-code'] };
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        tests: { type: 'string' },
+        'max-retries': { type: 'string' },
+        timeout: { type: 'string' },
+        policy: { type: 'string' },
+        json: { type: 'boolean' },
+        'save-code': { type: 'string' },
+        help: { type: 'boolean' },
+      },
+    });
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+async function readTests(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new UsageError(`The tests cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** Waits for the end, telling each event; gives the execution as it ended. */
+async function follow(
+  client: ApiClient,
+  started: Execution,
+  transcript: Transcript | null,
+): Promise<Execution> {
+  let after = 0;
+  for (;;) {
+    const events = await client.events(started.execution_id, after);
+    for (const event of events) {
+      after = event.sequence;
+      transcript?.tell(event);
+      if (event.type === 'execution.finished') return client.get(started.execution_id);
+    }
+    if (events.length === 0) await sleep(100);
+  }
+}
+
+async function main(args: string[]): Promise<number> {
+  const commandLine = await readCommandLine(args);
+  if (commandLine === 'help') {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const { request, json, saveCode } = commandLine;
+  loadDotenv();
+  const settings = readSettings();
+  const transcript = json ? null : new Transcript();
+  const address = `http://${settings.host}:${settings.port}`;
+  let health = await probe(address);
+  const own = health ? null : await startRuntime({ ...settings, port: 0, warmSandboxes: 0 });
+  try {
+    const url = own?.url ?? address;
+    health ??= await probe(url);
+    if (health?.model.demo) {
+      transcript?.line(
+        'The demo model answers: it replays three scenarios. Set OPENAI_API_KEY for a real one.',
+      );
+    }
+    const client = new ApiClient(url);
+    const started = await client.start(request);
+    const cancel = () => void client.cancel(started.execution_id).catch(() => process.exit(130));
+    process.once('SIGINT', cancel);
+    const ended = await follow(client, started, transcript);
+    process.off('SIGINT', cancel);
+    transcript?.end();
+    await report(ended, { json, saveCode, transcript });
+    return isFinal(ended.status) && ended.success ? 0 : 1;
+  } finally {
+    await own?.close();
+  }
+}
+
+async function report(
+  ended: Execution,
+  {
+    json,
+    saveCode,
+    transcript,
+  }: { json: boolean; saveCode: string | undefined; transcript: Transcript | null },
+) {
+  if (json) process.stdout.write(`${JSON.stringify(ended, null, 2)}\n`);
+  const code = ended.final_result?.code;
+  if (saveCode && code) await writeFile(saveCode, code.endsWith('\n') ? code : `${code}\n`);
+  else if (saveCode) process.stderr.write(`No code was written, so ${saveCode} was not either.\n`);
+  const attempts = `${ended.attempts} attempt${ended.attempts === 1 ? '' : 's'}`;
+  transcript?.line();
+  transcript?.line(`${ended.status} after ${attempts} in ${ended.total_time?.toFixed(1)} s`);
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (error instanceof UsageError) {
+    process.stderr.write(`${error.message}\n\n${USAGE}`);
+    process.exitCode = 2;
+  } else if (error instanceof ConfigurationError) {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 2;
+  } else if (error instanceof ApiError) {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
+  } else throw error;
+}

@@ -1,0 +1,280 @@
+/**
+ * The local runtime: everything that AWS is in the cloud, in one process.
+ *
+ *   start    the demo model if no other is set ─► the local AWS endpoint ─► the SDK is pointed at it by its own
+ *            environment variables ─► table and bucket ─► the front (HTTP, WebSocket, the page) ─► executions that
+ *            an earlier life left unfinished go on ─► the upkeep (warm sandboxes) runs, then once a minute
+ *   close    the front ─► the endpoint, which stops every sandbox ─► the functions' processes ─► the demo model
+ *
+ * The functions are the very handlers that are deployed. They find everything through the environment, as on AWS, so
+ * one process can hold one runtime.
+ */
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { InvokeStore, InvokeStoreBase } from '@aws/lambda-invoke-store';
+import type { APIGatewayProxyResultV2, Handler } from 'aws-lambda';
+import { type Route, routes } from '../functions/api/routes.ts';
+import { config, DEMO_MODEL } from '../functions/core/config.ts';
+import { ConfigurationError } from '../functions/core/errors.ts';
+import type { SandboxLauncher } from './aws/ecs.ts';
+import { startEndpoint } from './aws/endpoint.ts';
+import { callHandler } from './aws/lambda.ts';
+import { type Log, logToStderr } from './aws/log.ts';
+import { startDemoModel } from './demo-model.ts';
+import { startFront } from './front.ts';
+import { findPython } from './python.ts';
+import { PythonFunction } from './python-function.ts';
+import type { Settings } from './settings.ts';
+import { createStorage } from './storage.ts';
+
+export interface Runtime {
+  /** Of the page and the API. */
+  url: string;
+  /** Of the local AWS endpoint. */
+  awsUrl: string;
+  model: { name: string; url: string; demo: boolean };
+  /** The isolation in force, layer by layer. */
+  isolation: Record<string, string>;
+  close(): Promise<void>;
+}
+
+// On a terminal only what went wrong is of interest. Set before a handler is loaded, and with it the logger.
+process.env.POWERTOOLS_LOG_LEVEL ??= 'ERROR';
+// The versions that package-lock.json pins run on every Node that package.json allows.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const SANDBOX_IMAGE = path.join(ROOT, 'sandbox-image');
+const WEB_DIST = path.join(ROOT, 'web/dist');
+
+const ACCOUNT = '000000000000';
+const REGION = 'us-east-1';
+const STATE_MACHINE_ARN = `arn:aws:states:${REGION}:${ACCOUNT}:stateMachine:executor`;
+const TABLE = 'executor';
+const BUCKET = 'executor';
+const CLUSTER = 'executor';
+const TASK_DEFINITION = 'sandbox';
+
+const UPKEEP_INTERVAL = 60_000;
+
+/**
+ * Starts the runtime.
+ * @throws ConfigurationError that says what to do if a port is taken, the folder is in use, Python is missing, or
+ *   sandboxes cannot be confined here.
+ */
+export async function startRuntime(settings: Settings): Promise<Runtime> {
+  const closers: (() => Promise<void>)[] = [];
+  const close = async () => {
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+  try {
+    const python = await findPython();
+    // Not before the settings above are in force, which the SDK's clients and the logger read once.
+    const { UPLOAD_EVENTS } = await import('../functions/core/mailbox.ts');
+    const { setIsolation } = await import('../functions/core/store.ts');
+    const launcher = chooseLauncher(settings, python);
+    const isolation = await probeIsolation(launcher, python);
+
+    if (!settings.hasModel) {
+      const demo = await startDemoModel();
+      closers.push(() => demo.close());
+      process.env.OPENAI_BASE_URL = demo.url;
+      process.env.OPENAI_MODEL = DEMO_MODEL;
+    }
+
+    const checkCode = new PythonFunction({
+      python,
+      folder: SANDBOX_IMAGE,
+      handler: 'policy.check_code.handler',
+    });
+    closers.push(() => checkCode.close());
+    const invoke = async (name: string, payload: unknown): Promise<unknown> => {
+      if (name === functionArn('check-code')) return checkCode.invoke(payload);
+      const file = name.slice(functionArn('').length);
+      const handler = await loadHandler<unknown>('workflow', file);
+      return callHandler(handler, payload, {
+        functionName: file,
+        requestId: randomUUID(),
+        timeoutSeconds: 900,
+      });
+    };
+
+    const endpoint = await startEndpoint({
+      dataDir: settings.dataDir,
+      port: settings.awsPort,
+      accountId: ACCOUNT,
+      region: REGION,
+      stateMachine: { arn: STATE_MACHINE_ARN, definition: loadWorkflow() },
+      invoke,
+      onObjectCreated: async (event) => {
+        const key = event.Records[0]?.s3.object.key ?? '';
+        const { prefix, suffix } = UPLOAD_EVENTS;
+        if (key.startsWith(prefix) && key.endsWith(suffix))
+          await invoke(functionArn('collect-result'), event);
+      },
+      onTaskStateChange: async (event) => {
+        await invoke(functionArn('sandbox-state-change'), event);
+      },
+      ecs: { launcher, cluster: CLUSTER, taskDefinition: TASK_DEFINITION },
+      log,
+    }).catch((error) => {
+      throw explainStart(error, 'AWS_PORT', settings.awsPort);
+    });
+    closers.push(() => endpoint.close());
+
+    Object.assign(process.env, {
+      AWS_ENDPOINT_URL: endpoint.url,
+      AWS_REGION: endpoint.region,
+      AWS_ACCESS_KEY_ID: endpoint.credentials.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: endpoint.credentials.secretAccessKey,
+      TABLE_NAME: TABLE,
+      BUCKET_NAME: BUCKET,
+      STATE_MACHINE_ARN,
+      SANDBOX_CLUSTER: CLUSTER,
+      SANDBOX_TASK_DEFINITION: TASK_DEFINITION,
+      SANDBOX_SUBNETS: 'local',
+      SANDBOX_SECURITY_GROUPS: 'local',
+      WARM_SANDBOXES: String(settings.warmSandboxes),
+      // Here a process has many invocations at once, and what the logger is told of one must not show in another.
+      AWS_LAMBDA_MAX_CONCURRENCY: '1000',
+    });
+    await createStorage(TABLE, BUCKET);
+    await setIsolation(isolation);
+
+    const front = await startFront({
+      host: settings.host,
+      port: settings.port,
+      routes: routes satisfies readonly Route[],
+      loadHandler: (name) => loadHandler('api', name),
+      staticDir: WEB_DIST,
+      webSocket: {
+        api: endpoint.webSocket,
+        handlers: {
+          connect: await loadHandler('realtime', 'connect'),
+          message: await loadHandler('realtime', 'message'),
+          disconnect: await loadHandler('realtime', 'disconnect'),
+        },
+      },
+      log,
+    }).catch((error) => {
+      throw explainStart(error, 'PORT', settings.port);
+    });
+    closers.push(() => front.close());
+
+    await endpoint.resume();
+    closers.push(await startUpkeep(invoke));
+
+    return {
+      url: front.url,
+      awsUrl: endpoint.url,
+      model: {
+        name: config.modelName,
+        url: config.model.baseURL,
+        demo: !settings.hasModel,
+      },
+      isolation,
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The log of the runtime itself keeps to the level of the functions' logs. */
+const log: Log = (level, message, details) => {
+  const levels = ['debug', 'info', 'warn', 'error'];
+  const threshold = levels.indexOf(process.env.POWERTOOLS_LOG_LEVEL?.toLowerCase() ?? '');
+  if (threshold >= 0 && levels.indexOf(level) >= threshold) logToStderr(level, message, details);
+};
+
+const functionArn = (file: string) => `arn:aws:lambda:${REGION}:${ACCOUNT}:function:${file}`;
+
+async function loadHandler<Event, Result = APIGatewayProxyResultV2>(
+  folder: 'api' | 'workflow' | 'realtime',
+  file: string,
+): Promise<Handler<Event, Result>> {
+  const handler: Handler<Event, Result> = (await import(`../functions/${folder}/${file}.ts`)).handler;
+  const invocations = await InvokeStore.getInstanceAsync();
+  return (event, context, callback) =>
+    invocations.run({ [InvokeStoreBase.PROTECTED_KEYS.REQUEST_ID]: context.awsRequestId }, () =>
+      handler(event, context, callback),
+    );
+}
+
+/** The workflow file with what `cdk deploy` would fill in. `GenerateCodeFunctionArn` becomes the ARN of generate-code. */
+function loadWorkflow(): unknown {
+  const substitutions: Record<string, string> = {
+    SandboxClusterArn: CLUSTER,
+    SandboxTaskDefinitionArn: TASK_DEFINITION,
+    SandboxSubnets: 'local',
+    SandboxSecurityGroups: 'local',
+    SandboxAssignPublicIp: 'DISABLED',
+  };
+  const text = readFileSync(path.join(ROOT, 'infra/workflow.asl.json'), 'utf8');
+  const filled = text.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
+    const state = /^(\w+)FunctionArn$/.exec(name)?.[1];
+    if (state) return functionArn(state.replaceAll(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase());
+    const value = substitutions[name];
+    if (value === undefined) throw new Error(`workflow.asl.json: nothing is known to fill in for ${name}`);
+    return value;
+  });
+  return JSON.parse(filled);
+}
+
+function chooseLauncher({ sandbox, dataDir }: Settings, python: string): SandboxLauncher {
+  const kind = sandbox === 'auto' ? (process.platform === 'linux' ? 'process' : 'docker') : sandbox;
+  if (kind === 'docker') return { kind };
+  return {
+    kind: 'process',
+    command: python,
+    cwd: SANDBOX_IMAGE,
+    confinement: kind === 'unconfined' ? 'unconfined' : 'required',
+    workDir: path.join(dataDir, 'sandboxes'),
+  };
+}
+
+/** What a sandbox would report, asked of the sandbox program itself. */
+async function probeIsolation(launcher: SandboxLauncher, python: string): Promise<Record<string, string>> {
+  if (launcher.kind === 'docker') return { container: 'docker' };
+  const { stdout } = await promisify(execFile)(python, ['-m', 'sandbox', '--isolation'], {
+    cwd: launcher.cwd,
+    env: { ...process.env, SANDBOX_CONFINEMENT: launcher.confinement },
+  });
+  const isolation = JSON.parse(stdout) as Record<string, string>;
+  if (launcher.confinement === 'required' && !isolation.seccomp?.startsWith('on')) {
+    throw new ConfigurationError(
+      `Programs cannot be confined here: seccomp is ${isolation.seccomp}. Install libseccomp (Debian: apt-get install ` +
+        'libseccomp2), or use SANDBOX=docker, or accept the risk with SANDBOX=unconfined.',
+    );
+  }
+  return isolation;
+}
+
+/** Runs the upkeep now and once a minute. Gives what stops it. */
+async function startUpkeep(invoke: (name: string, payload: unknown) => Promise<unknown>) {
+  const run = () =>
+    invoke(functionArn('maintain'), {}).catch((error) => {
+      log('error', 'upkeep failed', { error: String(error) });
+    });
+  await run();
+  const timer = setInterval(run, UPKEEP_INTERVAL);
+  return async () => clearInterval(timer);
+}
+
+function explainStart(error: unknown, variable: string, port: number): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'EADDRINUSE') {
+    return new ConfigurationError(
+      `Port ${port} is taken by another program. Stop that, or set ${variable} to a free port.`,
+    );
+  }
+  if (code === 'EACCES') {
+    return new ConfigurationError(`Port ${port} may not be used. Set ${variable} to one above 1023.`);
+  }
+  return error;
+}

@@ -1,0 +1,44 @@
+/** The table and the bucket of the local runtime, made through the SDK as anyone would. */
+import { CreateTableCommand, DynamoDBClient, ResourceInUseException } from '@aws-sdk/client-dynamodb';
+import { BucketAlreadyOwnedByYou, CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { table } from '../functions/core/table.ts';
+
+/** Makes what is not there yet. */
+export async function createStorage(tableName: string, bucketName: string): Promise<void> {
+  await unlessItExists(createTable(tableName));
+  await unlessItExists(new S3Client().send(new CreateBucketCommand({ Bucket: bucketName })));
+}
+
+function createTable(tableName: string) {
+  const { partitionKey, sortKey, indexes } = table;
+  const keys = [{ partitionKey, sortKey }, ...indexes];
+  return new DynamoDBClient().send(
+    new CreateTableCommand({
+      TableName: tableName,
+      BillingMode: 'PAY_PER_REQUEST',
+      AttributeDefinitions: keys.flatMap((key) => [
+        { AttributeName: key.partitionKey, AttributeType: 'S' },
+        { AttributeName: key.sortKey, AttributeType: 'S' },
+      ]),
+      KeySchema: keySchema({ partitionKey, sortKey }),
+      GlobalSecondaryIndexes: indexes.map((index) => ({
+        IndexName: index.name,
+        KeySchema: keySchema(index),
+        Projection: { ProjectionType: 'ALL' },
+      })),
+    }),
+  );
+}
+
+const keySchema = (key: { partitionKey: string; sortKey: string }) => [
+  { AttributeName: key.partitionKey, KeyType: 'HASH' as const },
+  { AttributeName: key.sortKey, KeyType: 'RANGE' as const },
+];
+
+async function unlessItExists(creation: Promise<unknown>): Promise<void> {
+  try {
+    await creation;
+  } catch (error) {
+    if (!(error instanceof ResourceInUseException || error instanceof BucketAlreadyOwnedByYou)) throw error;
+  }
+}

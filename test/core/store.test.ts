@@ -1,0 +1,196 @@
+/** The store's promises: conditional writes, gapless events, paging; and the domain's transitions. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { attemptStatusesBefore, executionStatusesBefore } from '../../functions/core/execution.ts';
+import { parseMailboxKey, resultSchema } from '../../functions/core/mailbox.ts';
+import type { AttemptRecord, ExecutionRecord } from '../../functions/core/store.ts';
+import { type Product, startProduct } from '../support/product.ts';
+
+let product: Product;
+let store: typeof import('../../functions/core/store.ts');
+let lifecycle: typeof import('../../functions/core/lifecycle.ts');
+
+beforeAll(async () => {
+  product = await startProduct();
+  store = await import('../../functions/core/store.ts');
+  lifecycle = await import('../../functions/core/lifecycle.ts');
+});
+afterAll(() => product.close());
+
+let number = 0;
+async function newExecution(changes: Partial<ExecutionRecord> = {}): Promise<ExecutionRecord> {
+  number += 1;
+  const record: ExecutionRecord = {
+    execution_id: `execution-${number}`,
+    owner: 'somebody',
+    status: 'queued',
+    prompt: 'x',
+    tests: null,
+    max_retries: 2,
+    timeout: 30,
+    policy: 'strict',
+    model: 'm',
+    attempts: 0,
+    error: null,
+    error_category: null,
+    created_at: new Date(Date.UTC(2026, 0, 1, 0, 0, number)).toISOString(),
+    finished_at: null,
+    ticket: 'ticket',
+    usage: null,
+    ...changes,
+  };
+  await store.createExecution(record);
+  return record;
+}
+
+async function runningWithAttempt(): Promise<[ExecutionRecord, AttemptRecord]> {
+  const { execution_id } = await newExecution();
+  const execution = await lifecycle.runningExecution(execution_id);
+  const attempt = execution && (await lifecycle.nextAttempt(execution));
+  if (!execution || !attempt) throw new Error('no attempt');
+  return [{ ...execution, attempts: 1 }, attempt];
+}
+
+describe('transitions', () => {
+  test('no status comes after the final ones', () => {
+    for (const final of ['succeeded', 'failed', 'cancelled'] as const) {
+      expect(executionStatusesBefore(final)).not.toContain('succeeded');
+      expect(attemptStatusesBefore(final)).not.toContain('failed');
+    }
+    expect(executionStatusesBefore('queued')).toEqual([]);
+    expect(attemptStatusesBefore('generating')).toEqual([]);
+  });
+
+  test('an execution that has ended cannot be moved', async () => {
+    const { execution_id } = await newExecution();
+    await store.moveExecution(execution_id, 'cancelled');
+    for (const to of ['running', 'succeeded', 'failed', 'cancelled'] as const) {
+      await expect(store.moveExecution(execution_id, to)).rejects.toThrow(/condition/i);
+    }
+    expect(await store.getExecution(execution_id)).toMatchObject({ status: 'cancelled' });
+  });
+
+  test('of many who end an attempt one does, and it is told once', async () => {
+    const [execution, attempt] = await runningWithAttempt();
+    const outcomes = Array.from({ length: 5 }, (_, index) => ({ error: `error ${index}` }));
+    const verdicts = await Promise.all(
+      outcomes.map((outcome) => lifecycle.endAttempt(execution, attempt, 'failed', outcome)),
+    );
+    expect(new Set(verdicts.map(({ next }) => next))).toEqual(new Set(['generate']));
+    const stored = await store.getAttempt(execution.execution_id, 1);
+    const finished = (await store.listEvents(execution.execution_id, 0)).filter(
+      ({ type }) => type === 'attempt.finished',
+    );
+    expect(finished[0]).toMatchObject({ result: { error: stored?.error } });
+  });
+
+  test('an attempt is begun once, however many begin it', async () => {
+    const { execution_id } = await newExecution();
+    const execution = await lifecycle.runningExecution(execution_id);
+    if (!execution) throw new Error('not running');
+    const attempts = await Promise.all(Array.from({ length: 5 }, () => lifecycle.nextAttempt(execution)));
+    expect(new Set(attempts.map((attempt) => attempt?.started_at)).size).toBe(1);
+    expect(await store.listAttempts(execution_id)).toHaveLength(1);
+  });
+
+  test('a message of an earlier run changes nothing in a later one', async () => {
+    const [, attempt] = await runningWithAttempt();
+    await store.moveAttempt(attempt, 'checking');
+    await store.moveAttempt(attempt, 'waiting');
+    const second = await store.sendToAnotherSandbox(attempt);
+    expect(second.run).toBe(2);
+    await expect(store.moveAttempt(attempt, 'running')).rejects.toThrow(/condition/i);
+    await expect(store.sendToAnotherSandbox(attempt)).rejects.toThrow(/condition/i);
+  });
+
+  test('a warm sandbox is claimed once', async () => {
+    const { planSandbox } = await import('../../functions/core/sandboxes.ts');
+    const { sandbox_id } = await planSandbox();
+    await expect(store.claimSandbox(sandbox_id, 'early')).rejects.toThrow(/condition/i);
+    await store.setSandboxReady(sandbox_id, { isolation: {}, packages: [] });
+    const claims = await Promise.allSettled(
+      Array.from({ length: 5 }, (_, index) => store.claimSandbox(sandbox_id, `claimant ${index}`)),
+    );
+    expect(claims.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect((await store.listWarmSandboxes()).map((warm) => warm.sandbox_id)).not.toContain(sandbox_id);
+  });
+});
+
+describe('events', () => {
+  test('of many writers have numbers without gaps', async () => {
+    const { execution_id } = await newExecution();
+    await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        store.appendEvent(execution_id, { type: 'code.delta', attempt: 1, text: String(index) }),
+      ),
+    );
+    const events = await store.listEvents(execution_id, 0);
+    expect(events.map(({ sequence }) => sequence)).toEqual(
+      Array.from({ length: 20 }, (_, index) => index + 1),
+    );
+    expect(new Set(events.map((event) => (event.type === 'code.delta' ? event.text : ''))).size).toBe(20);
+    expect((await store.listEvents(execution_id, 18)).map(({ sequence }) => sequence)).toEqual([19, 20]);
+  });
+});
+
+describe('upkeep', () => {
+  test('launches what was stored and forgotten', async () => {
+    const forgotten = await newExecution({ owner: 'forgotten', max_retries: 1 });
+    product.model.reply('no code in here');
+    const { handler } = await import('../../functions/workflow/maintain.ts');
+    await handler({}, { awsRequestId: 'test' } as never);
+    const follower = product.follow(forgotten as never);
+    await follower.ended;
+    follower.close();
+    expect(await store.getExecution(forgotten.execution_id)).toMatchObject({ status: 'failed', attempts: 1 });
+  });
+});
+
+describe('the mailbox is untrusted', () => {
+  test.each([
+    ['mailbox/sandbox-1/ready.json', { sandboxId: 'sandbox-1', kind: 'ready' }],
+    ['mailbox/sandbox-1/started/1-1.json', { sandboxId: 'sandbox-1', kind: 'started' }],
+    ['mailbox/sandbox-1/output/1-1/12.json', { sandboxId: 'sandbox-1', kind: 'output' }],
+    ['mailbox/sandbox-1/results/1-1.json', { sandboxId: 'sandbox-1', kind: 'results' }],
+    ['mailbox/sandbox-1/artifacts/1-1/data.json', null],
+    ['mailbox/sandbox-1/results/../ready.json', null],
+    ['executions/1/attempts/1/code.py', null],
+  ])('%s', (key, expected) => {
+    expect(parseMailboxKey(key)).toEqual(expected);
+  });
+
+  const result = {
+    job_id: '1-1',
+    success: true,
+    error_category: null,
+    error: null,
+    error_line: null,
+    traceback: null,
+    locals: {},
+    violations: [],
+    output: '',
+    output_truncated: false,
+    execution_time: 1,
+    artifacts: [],
+  };
+  const artifact = (name: string, content_type = 'text/plain') => ({
+    ...result,
+    artifacts: [{ name, size: 1, content_type }],
+  });
+
+  test.each([
+    ['another category', { ...result, error_category: 'model_error' }],
+    ['a path upwards', artifact('../../executions/x')],
+    ['an absolute path', artifact('/etc/passwd')],
+    ['a hidden way up', artifact('a/../b')],
+    ['a control character', artifact('a\nb')],
+    ['a header in the type', artifact('a', 'text/html\r\nx: y')],
+    ['endless output', { ...result, output: 'x'.repeat(3_000_000) }],
+    ['negative time', { ...result, execution_time: -1 }],
+  ])('a result with %s is refused', (_, document) => {
+    expect(resultSchema.safeParse(document).success).toBe(false);
+  });
+
+  test('a proper result is taken', () => {
+    expect(resultSchema.parse(artifact('out/plot-1.png', 'image/png')).artifacts).toHaveLength(1);
+  });
+});

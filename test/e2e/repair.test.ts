@@ -1,0 +1,178 @@
+/** The repair loop: what can go wrong with a program or a model server, and what comes of it. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { python } from '../support/model-server.ts';
+import { type Product, startProduct } from '../support/product.ts';
+
+let product: Product;
+
+beforeAll(async () => {
+  product = await startProduct({ env: { OPENAI_TIMEOUT: '1' } });
+});
+afterAll(() => product.close());
+
+const WORKS = python('print("works")');
+
+/** The requests to the model that were about `prompt`. */
+const requestsAbout = (prompt: string) => product.model.requests.filter(({ text }) => text.includes(prompt));
+
+describe('repair after', () => {
+  const cases: {
+    after: string;
+    reply: string;
+    request?: object;
+    category: string;
+    error: RegExp;
+    code?: string;
+  }[] = [
+    {
+      after: 'an exception',
+      reply: python('numbers = []\nprint(sum(numbers) / len(numbers))'),
+      category: 'exception',
+      error: /^ZeroDivisionError: division by zero/m,
+      code: 'sum(numbers) / len(numbers)',
+    },
+    {
+      after: 'a syntax error',
+      reply: python('def broken(:\n    pass'),
+      category: 'syntax_error',
+      error: /^SyntaxError: /m,
+      code: 'def broken(:',
+    },
+    {
+      after: 'an infinite loop',
+      reply: python('while True:\n    pass'),
+      request: { timeout: 0.5 },
+      category: 'timeout',
+      error: /0\.5 s/,
+      code: 'while True:',
+    },
+    {
+      after: 'memory exhaustion',
+      reply: python('data = []\nwhile True:\n    data.append(bytearray(10_000_000))'),
+      category: 'memory',
+      error: /memory/i,
+      code: 'bytearray(10_000_000)',
+    },
+    {
+      after: 'a policy violation',
+      reply: python('import os\nprint(os.getcwd())'),
+      category: 'policy_violation',
+      error: /line 1.*\bos\b/,
+      code: 'import os',
+    },
+    {
+      after: 'failing tests',
+      reply: python('def double(n):\n    return n + 2'),
+      request: { tests: 'assert double(2) == 4\nassert double(5) == 10' },
+      category: 'test_failure',
+      error: /double\(5\) == 10/,
+      code: 'return n + 2',
+    },
+    {
+      after: 'a program that ends before its tests',
+      reply: python('raise SystemExit(0)'),
+      request: { tests: 'assert True' },
+      category: 'test_failure',
+      error: /before the tests/,
+    },
+    {
+      after: 'a reply without code',
+      reply: 'I would rather talk about the weather.',
+      category: 'no_code',
+      error: /no Python code/i,
+    },
+  ];
+
+  test.each(cases)('$after', async ({ after, reply, request, category, error, code }) => {
+    const prompt = `Task with ${after}`;
+    const repaired =
+      request && 'tests' in request ? python('def double(n):\n    return n * 2\nprint("works")') : WORKS;
+    product.model.replyTo(prompt, reply, repaired);
+    const execution = await product.run({ prompt, ...request });
+    expect(execution).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(execution.results[0]).toMatchObject({ success: false, error_category: category });
+    expect(execution.results[0]?.error).toMatch(error);
+    expect(execution.results[1]).toMatchObject({ success: true, output: 'works\n' });
+
+    const [, repair] = requestsAbout(prompt);
+    expect(repair?.text).toMatch(error);
+    if (code) expect(repair?.text).toContain(code);
+  });
+
+  test('a reply that was cut off', async () => {
+    const prompt = 'Task with a long program';
+    product.model.replyTo(prompt, { text: '```python\nprint("half', finishReason: 'length' }, WORKS);
+    const execution = await product.run({ prompt });
+    expect(execution).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(execution.results[0]).toMatchObject({ error_category: 'no_code' });
+    expect(requestsAbout(prompt)[1]?.text).toContain('cut off');
+  });
+});
+
+describe('the number of attempts', () => {
+  test('success at the last allowed attempt', async () => {
+    product.model.replyTo('Third time lucky', python('1 / 0'), python('[][1]'), WORKS);
+    const execution = await product.run({ prompt: 'Third time lucky', max_retries: 3 });
+    expect(execution).toMatchObject({ status: 'succeeded', attempts: 3, success: true });
+    const [, , third] = requestsAbout('Third time lucky');
+    expect(third?.text).toContain('ZeroDivisionError');
+    expect(third?.text).toContain('IndexError');
+  });
+
+  test('failure after it', async () => {
+    product.model.replyTo('Never lucky', python('1 / 0'), python('[][1]'));
+    const execution = await product.run({ prompt: 'Never lucky', max_retries: 2 });
+    expect(execution).toMatchObject({
+      status: 'failed',
+      success: false,
+      attempts: 2,
+      error_category: 'exception',
+      error: 'IndexError: list index out of range',
+    });
+    expect(execution.final_result).toMatchObject({ attempt: 2, success: false });
+    expect(requestsAbout('Never lucky')).toHaveLength(2);
+  });
+});
+
+describe('the model server', () => {
+  test.each([
+    ['limits the rate', { status: 429, headers: { 'retry-after': '0' } }],
+    ['has trouble', { status: 500, headers: { 'retry-after': '0' } }],
+    ['drops the stream', { text: '```python\nprint("never', ending: 'drop' }],
+  ] as const)('%s: it is asked again, and no attempt is used up', async (trouble, reply) => {
+    const prompt = `Task whose server ${trouble}`;
+    product.model.replyTo(prompt, reply, WORKS);
+    const execution = await product.run({ prompt, max_retries: 1 });
+    expect(execution).toMatchObject({ status: 'succeeded', attempts: 1 });
+    expect(execution.results[0]?.code).toBe('print("works")');
+    expect(requestsAbout(prompt)).toHaveLength(2);
+  });
+
+  test.each([
+    ['refuses the key', { status: 401 }, /OPENAI_API_KEY/],
+    ['does not know the model', { status: 404 }, /OPENAI_MODEL/],
+    ['hangs', { text: '', ending: 'hang' }, /OPENAI_TIMEOUT/],
+  ] as const)(
+    '%s: the execution ends with a sentence that says what to do',
+    async (trouble, reply, advice) => {
+      const prompt = `Task whose server ${trouble}`;
+      product.model.replyTo(prompt, reply);
+      const execution = await product.run({ prompt });
+      expect(execution).toMatchObject({ status: 'failed', attempts: 1, error_category: 'model_error' });
+      expect(execution.error).toMatch(advice);
+      expect(JSON.stringify(execution)).not.toContain('test-key');
+      expect(requestsAbout(prompt)).toHaveLength(1);
+    },
+  );
+
+  test('counts tokens, and the execution their sum', async () => {
+    product.model.replyTo('Count my tokens', python('1 / 0'), WORKS);
+    const execution = await product.run({ prompt: 'Count my tokens' });
+    expect(execution.results[0]?.usage).toEqual({
+      prompt_tokens: 10,
+      completion_tokens: 5,
+      total_tokens: 15,
+    });
+    expect(execution.usage).toEqual({ prompt_tokens: 20, completion_tokens: 10, total_tokens: 30 });
+  });
+});

@@ -1,0 +1,125 @@
+/** kill -9 of the runtime in mid-execution, and a restart on the same data: nothing acknowledged is lost or doubled. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Execution } from '../../functions/core/execution.ts';
+import { type ModelServer, python, startModelServer } from '../support/model-server.ts';
+import { followExecution } from '../support/product.ts';
+
+let model: ModelServer;
+let dataDir: string;
+let runtime: ChildProcess;
+
+beforeEach(async () => {
+  model = await startModelServer();
+  dataDir = await mkdtemp(path.join(tmpdir(), 'executor-restart-'));
+});
+afterEach(async () => {
+  await kill();
+  await model.close();
+  await rm(dataDir, { recursive: true });
+});
+
+/** Starts the runtime as a process of its own; gives its URL. */
+async function start(): Promise<string> {
+  runtime = spawn(process.execPath, ['--import', 'tsx', 'test/support/runtime-process.ts'], {
+    env: {
+      ...process.env,
+      DATA_DIR: dataDir,
+      PORT: '0',
+      WARM_SANDBOXES: '0',
+      OPENAI_BASE_URL: model.url,
+      OPENAI_API_KEY: 'test-key',
+      OPENAI_MODEL: 'test-model',
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: runtime.stdout as NodeJS.ReadableStream });
+  const [url] = await Promise.race([
+    once(lines, 'line'),
+    once(runtime, 'exit').then(() => Promise.reject(new Error('The runtime ended before it was ready.'))),
+  ]);
+  return String(url);
+}
+
+async function kill(): Promise<void> {
+  if (runtime.exitCode !== null || runtime.signalCode !== null) return;
+  runtime.kill('SIGKILL');
+  await once(runtime, 'exit');
+}
+
+async function execute(url: string, request: object): Promise<Execution> {
+  const response = await fetch(`${url}/api/execute`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', prefer: 'respond-async' },
+    body: JSON.stringify(request),
+  });
+  return (await response.json()) as Execution;
+}
+
+const get = async (url: string, id: string) =>
+  (await (await fetch(`${url}/api/executions/${id}`)).json()) as Execution;
+
+/** Restarts on the same data and waits until the execution has ended. */
+async function restartAndFinish(execution: Execution) {
+  await kill();
+  const url = await start();
+  const follower = followExecution(url, execution);
+  await follower.ended;
+  follower.close();
+  const sequences = follower.events.map(({ sequence }) => sequence);
+  expect(sequences).toEqual(sequences.map((_, index) => index + 1));
+  for (const attempt of new Set(
+    follower.events.flatMap((event) => ('attempt' in event ? event.attempt : [])),
+  )) {
+    const finished = follower.events.filter(
+      (event) => event.type === 'attempt.finished' && event.attempt === attempt,
+    );
+    expect(finished).toHaveLength(1);
+  }
+  expect(follower.events.filter(({ type }) => type === 'execution.finished')).toHaveLength(1);
+  return get(url, execution.execution_id);
+}
+
+describe('kill -9 and restart', () => {
+  test('while the model writes the second attempt', async () => {
+    const half = { text: '```python\nprint("never f', ending: 'hang' } as const;
+    model.replyTo('Kill me', python('1 / 0'), half, python('print("finished")'));
+    const url = await start();
+    const execution = await execute(url, { prompt: 'Kill me' });
+    const follower = followExecution(url, execution);
+    await follower.seen((event) => event.type === 'code.delta' && event.attempt === 2);
+    const ended = await restartAndFinish(execution);
+    expect(ended).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(ended.results).toMatchObject([
+      { attempt: 1, error: 'ZeroDivisionError: division by zero' },
+      { attempt: 2, success: true, output: 'finished\n', code: 'print("finished")' },
+    ]);
+  });
+
+  test('while the code runs', async () => {
+    model.replyTo('Kill me', python('import time\nprint("begun", flush=True)\ntime.sleep(1)\nprint("done")'));
+    const url = await start();
+    const execution = await execute(url, { prompt: 'Kill me', max_retries: 1 });
+    const follower = followExecution(url, execution);
+    await follower.seen(({ type }) => type === 'run.output');
+    const ended = await restartAndFinish(execution);
+    expect(ended).toMatchObject({ status: 'succeeded', attempts: 1 });
+    expect(ended.results).toMatchObject([{ attempt: 1, success: true, output: 'begun\ndone\n' }]);
+    expect(model.requests).toHaveLength(1);
+  });
+
+  test('what had ended stays as it was', async () => {
+    model.replyTo('Done before', python('print("kept")'));
+    const url = await start();
+    const execution = await execute(url, { prompt: 'Done before' });
+    const follower = followExecution(url, execution);
+    await follower.ended;
+    const before = await get(url, execution.execution_id);
+    expect(await restartAndFinish(execution)).toEqual(before);
+  });
+});
