@@ -1,0 +1,205 @@
+"""The working folder as the supervisor sees it: measured while the code runs, then searched for files.
+
+Nothing of an attempt is alive when its files are read, yet the folder may be a trap: every step goes from
+an open folder to a name in it, never through a link.
+"""
+
+import mimetypes
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+MOST_FILES = 20
+MOST_SKIPPED = 50
+LARGEST_FILE = 10 * 1024 * 1024
+LARGEST_TOTAL = 25 * 1024 * 1024
+LONGEST_NAME = 200
+LARGEST_FOLDER = 256 * 1024 * 1024
+MOST_ENTRIES = 10_000
+_DEEPEST = 20
+
+Entry = tuple[str, int, os.stat_result]  # name, its open folder, what it is
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that the code left; `name` is relative to the working folder, with `/`."""
+
+    name: str
+    content_type: str
+    data: bytes
+
+
+@dataclass
+class Harvest:
+    """What was found, and what was left behind with the reason."""
+
+    artifacts: list[Artifact] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+    def skip(self, name: str, reason: str) -> None:
+        """Notes a file that is not handed on."""
+        if len(self.skipped) < MOST_SKIPPED:
+            self.skipped.append({"name": name[:LONGEST_NAME], "reason": reason})
+
+
+def collect(folder: str) -> Harvest:
+    """Reads the files of a working folder, in the order of their names. Hidden ones are the code's own."""
+    harvest = Harvest()
+    total = 0
+    for name, parent, entry in _walk(folder, harvest):
+        reason = _why_not(name, entry)
+        if reason is None and len(harvest.artifacts) == MOST_FILES:
+            reason = f"more than {MOST_FILES} files"
+        if reason is None and total + entry.st_size > LARGEST_TOTAL:
+            reason = f"more than {LARGEST_TOTAL // 2**20} MB in all"
+        if reason is None:
+            data = _read(os.path.basename(name), parent)
+            if data is None:
+                reason = "it cannot be read"
+            else:
+                total += len(data)
+                harvest.artifacts.append(Artifact(name, _content_type(name), data))
+        if reason is not None:
+            harvest.skip(name, reason)
+    return harvest
+
+
+def is_too_large(folder: str) -> bool:
+    """Whether a working folder holds more than an attempt may write; safe while the code runs."""
+    size = entries = 0
+    waiting = [os.open(folder, _FOLDER_FLAGS)]
+    try:
+        while waiting:
+            parent = waiting.pop()
+            try:
+                for name in os.listdir(parent):
+                    entries += 1
+                    entry = _stat(name, parent)
+                    if entry is None:
+                        continue
+                    size += entry.st_blocks * 512
+                    if size > LARGEST_FOLDER or entries > MOST_ENTRIES:
+                        return True
+                    if stat.S_ISDIR(entry.st_mode) and len(waiting) < 100:
+                        waiting += _open_folder(name, parent)
+            finally:
+                os.close(parent)
+    finally:
+        for fd in waiting:
+            os.close(fd)
+    return False
+
+
+def remove(folder: str) -> None:
+    """Removes a working folder however deep it is and whatever its modes: no recursion, no long paths.
+
+    Each subfolder is first moved up into the working folder itself, then emptied there.
+    """
+    top = os.open(folder, _FOLDER_FLAGS)
+    try:
+        os.fchmod(top, 0o700)
+        token, moved = secrets.token_hex(8), 0
+        while names := os.listdir(top):
+            for name in names:
+                entry = os.stat(name, dir_fd=top, follow_symlinks=False)
+                if not stat.S_ISDIR(entry.st_mode):
+                    os.unlink(name, dir_fd=top)
+                    continue
+                os.chmod(name, 0o700, dir_fd=top)
+                inner = os.open(name, _FOLDER_FLAGS, dir_fd=top)
+                try:
+                    for child in os.listdir(inner):
+                        if stat.S_ISDIR(os.stat(child, dir_fd=inner, follow_symlinks=False).st_mode):
+                            os.chmod(child, 0o700, dir_fd=inner)
+                            moved += 1
+                            free = f".moved-{token}-{moved}"
+                            os.rename(child, free, src_dir_fd=inner, dst_dir_fd=top)
+                        else:
+                            os.unlink(child, dir_fd=inner)
+                finally:
+                    os.close(inner)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    os.rmdir(folder)
+
+
+def _walk(folder: str, harvest: Harvest) -> Iterator[Entry]:
+    """Yields everything that is not a folder and not hidden."""
+    top = os.open(folder, _FOLDER_FLAGS)
+    try:
+        yield from _walk_from(top, "", 0, harvest)
+    finally:
+        os.close(top)
+
+
+def _walk_from(parent: int, path: str, depth: int, harvest: Harvest) -> Iterator[Entry]:
+    for own_name in sorted(os.listdir(parent)):
+        if own_name.startswith(".") or own_name == "__pycache__":
+            continue
+        name = f"{path}{own_name}"
+        entry = _stat(own_name, parent)
+        if entry is None:
+            continue
+        if not stat.S_ISDIR(entry.st_mode):
+            yield name, parent, entry
+        elif depth == _DEEPEST:
+            harvest.skip(name, f"folders are more than {_DEEPEST} deep")
+        else:
+            opened = _open_folder(own_name, parent)
+            if not opened:
+                harvest.skip(name, "it cannot be read")
+            for fd in opened:
+                try:
+                    yield from _walk_from(fd, f"{name}/", depth + 1, harvest)
+                finally:
+                    os.close(fd)
+
+
+def _why_not(name: str, entry: os.stat_result) -> str | None:
+    if not stat.S_ISREG(entry.st_mode):
+        return "not a regular file"
+    if entry.st_nlink != 1:
+        return "a file with several links"
+    if entry.st_size > LARGEST_FILE:
+        return f"larger than {LARGEST_FILE // 2**20} MB"
+    if len(name) > LONGEST_NAME:
+        return f"its name is longer than {LONGEST_NAME} characters"
+    if not name.isprintable() or "\\" in name:  # what is no UTF-8 comes as surrogates, which do not print
+        return "its name has characters that are not allowed"
+    return None
+
+
+def _read(name: str, parent: int) -> bytes | None:
+    try:
+        fd = os.open(name, _FILE_FLAGS, dir_fd=parent)
+    except OSError:
+        return None
+    with open(fd, "rb") as file:
+        return file.read(LARGEST_FILE)
+
+
+def _stat(name: str, parent: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except OSError:
+        return None  # gone since the listing
+
+
+def _open_folder(name: str, parent: int) -> list[int]:
+    """The opened folder, or nothing if it cannot be opened (any more)."""
+    try:
+        return [os.open(name, _FOLDER_FLAGS, dir_fd=parent)]
+    except OSError:
+        return []
+
+
+def _content_type(name: str) -> str:
+    kind, encoding = mimetypes.guess_type(name)
+    return kind if kind and not encoding else "application/octet-stream"

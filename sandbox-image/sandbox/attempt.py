@@ -1,0 +1,252 @@
+"""One attempt, from its fork to its end, as the supervisor sees it; the other side of `harness.py`.
+
+An attempt is prepared before its job is known: the child is forked, confines itself and waits. `run` hands
+it the job, takes what it writes, keeps the time, watches the size of its folder, and returns when nothing of
+it is left. Whatever comes from the child may be forged, except that it has tests attested only by a nonce
+that it does not get before its code has ended.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from sandbox import artifacts, channel
+from sandbox.channel import Message
+from sandbox.jobs import Job
+from sandbox.output import Output
+from sandbox.zygote_process import ZygoteLost, ZygoteProcess
+
+START_SECONDS = 10.0  # to confine itself, to check and compile the code
+FINISH_SECONDS = 10.0  # to save figures once the code has ended
+TRACE_SECONDS = 0.25  # to write down where it is before it is killed
+TRACE_PAUSE_SECONDS = 0.02  # with nothing more written, the trace is complete
+END_SECONDS = 5.0  # between SIGKILL and the end
+CHECK_SECONDS = 0.25  # between looks at the size of the working folder
+CHUNK_SECONDS = 0.5  # between pieces of output handed on
+_PIPE_BYTES = 1024 * 1024
+_LONGEST_TRACE = 64 * 1024
+
+
+class Stopped(Enum):
+    """Why the supervisor killed an attempt."""
+
+    TIMEOUT = "timeout"
+    FOLDER = "folder"
+    FORGERY = "forgery"
+
+
+@dataclass
+class Ending:
+    """What is known of an attempt when it is over.
+
+    `taken`: the child had its job, `begun`: the code ran. `report` is what the child says of itself,
+    `refused` why it ran nothing, `trace` where it was when it crashed or its time was up, `status` as of
+    os.wait, `resident_bytes` the memory of an empty attempt.
+    """
+
+    output: Output = field(default_factory=Output)
+    trace: bytes = b""
+    report: Message | None = None
+    refused: str | None = None
+    taken: bool = False
+    begun: bool = False
+    tests_passed: bool = False
+    stopped: Stopped | None = None
+    status: int | None = None
+    peak_bytes: int = 0
+    resident_bytes: int = 0
+    seconds: float = 0.0
+
+
+class Attempt:
+    """A child of the zygote that waits for its job. `folder` is its working folder, made by itself."""
+
+    def __init__(self, zygote: ZygoteProcess, folder: str) -> None:
+        """Orders the fork and does not wait for it; raises ZygoteLost."""
+        self.folder = folder
+        self.abilities = zygote.abilities
+        self._zygote = zygote
+        self._ending = Ending(resident_bytes=zygote.abilities.resident_bytes)
+        self._isolation: dict[str, str] | None = None
+        self._gave_tests = False
+        self._is_finishing = False
+        self._is_tracing = False
+        self._messages = channel.MessageReader()
+        self._channel, theirs = socket.socketpair()
+        self._channel.settimeout(START_SECONDS)
+        self._output_fd, output = _pipe()
+        self._trace_fd, trace = _pipe()
+        try:
+            zygote.order({"do": "fork", "folder": folder}, [output, theirs.fileno(), trace])
+        except ZygoteLost:
+            self.close()
+            raise
+        finally:
+            os.close(output)
+            os.close(trace)
+            theirs.close()
+
+    def isolation(self) -> tuple[dict[str, str], str | None]:
+        """Waits until the child has confined itself: each layer's state, and why it may not run (or None)."""
+        while self._isolation is None:
+            try:
+                data = self._channel.recv(65536)
+            except TimeoutError as error:
+                raise ZygoteLost("the child did not get ready") from error
+            if not data:
+                raise ZygoteLost("the child died while it confined itself")
+            self._take_messages(data)
+        return self._isolation, self._ending.refused
+
+    def run(self, job: Job, on_output: Callable[[str], None]) -> Ending:
+        """Runs the job; `on_output` gets text while it runs. Raises ZygoteLost if the zygote dies."""
+        self._job = job
+        self._nonce = secrets.token_hex(16)
+        self._begun_at = time.monotonic()
+        self._set_deadline(max(job.timeout, START_SECONDS), self._time_out)
+        self._send(code=job.code, policy=job.policy, timeout=job.timeout, has_tests=job.tests is not None)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._zygote.control, selectors.EVENT_READ, self._hear_zygote)
+            selector.register(self._channel, selectors.EVENT_READ, self._read_channel)
+            selector.register(self._output_fd, selectors.EVENT_READ, self._read_output)
+            selector.register(self._trace_fd, selectors.EVENT_READ, self._read_trace)
+            self._serve(selector, on_output)
+        for read in (self._read_channel, self._read_output, self._read_trace):
+            while read():
+                pass
+        return self._ending
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the child has received its job."""
+        return self._ending.taken
+
+    def close(self) -> None:
+        """Gives its descriptors back; a child that still waits for a job then ends."""
+        os.close(self._output_fd)
+        os.close(self._trace_fd)
+        self._channel.close()
+
+    def _serve(self, selector: selectors.BaseSelector, on_output: Callable[[str], None]) -> None:
+        """Serves the child's descriptors and the clock until nothing of the attempt is left."""
+        next_check, next_chunk = self._begun_at + CHECK_SECONDS, self._begun_at + CHUNK_SECONDS
+        while self._ending.status is None:
+            wake_at = min(self._deadline, next_check, next_chunk)
+            for key, _ in selector.select(max(wake_at - time.monotonic(), 0)):
+                if key.data() == b"":
+                    selector.unregister(key.fileobj)
+            now = time.monotonic()
+            if now >= self._deadline:
+                self._at_deadline()
+            if now >= next_check:
+                next_check = now + CHECK_SECONDS
+                if self._ending.stopped is None and artifacts.is_too_large(self.folder):
+                    self._kill(Stopped.FOLDER)
+            if now >= next_chunk:
+                next_chunk = now + CHUNK_SECONDS
+                if chunk := self._ending.output.next_chunk():
+                    on_output(chunk)
+
+    def _set_deadline(self, seconds: float, action: Callable[[], None]) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._at_deadline = action
+
+    def _time_out(self) -> None:
+        self._ending.stopped = Stopped.TIMEOUT
+        self._zygote.order({"do": "signal"})  # it writes down where it is
+        self._is_tracing = True
+        self._set_deadline(TRACE_SECONDS, lambda: self._kill(Stopped.TIMEOUT))
+        self._trace_until = self._deadline
+
+    def _kill(self, why: Stopped) -> None:
+        self._ending.stopped = why
+        self._is_tracing = False
+        self._zygote.order({"do": "kill"})
+        self._set_deadline(END_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        raise ZygoteLost(f"the program did not end within {END_SECONDS:g} s of being killed")
+
+    def _hear_zygote(self) -> bytes | None:
+        said = self._zygote.hear()
+        self._ending.status = said["status"]
+        self._ending.peak_bytes = said["peak_bytes"]
+        self._ending.seconds = time.monotonic() - self._begun_at
+        return None
+
+    def _read_output(self) -> bytes | None:
+        data = _read(self._output_fd, _PIPE_BYTES)
+        self._ending.output.add(data or b"")
+        return data
+
+    def _read_trace(self) -> bytes | None:
+        data = _read(self._trace_fd, _LONGEST_TRACE)
+        if data:
+            self._ending.trace = (self._ending.trace + data)[:_LONGEST_TRACE]
+            if self._is_tracing:
+                self._deadline = min(time.monotonic() + TRACE_PAUSE_SECONDS, self._trace_until)
+        return data
+
+    def _read_channel(self) -> bytes | None:
+        data = _read(self._channel.fileno(), 65536)
+        try:
+            self._take_messages(data or b"")
+        except channel.BrokenMessage:
+            self._kill(Stopped.FORGERY)
+            return b""
+        return data
+
+    def _take_messages(self, data: bytes) -> None:
+        for message in self._messages.feed(data):
+            event = message.get("event")
+            if event == "ready" and self._isolation is None:
+                self._isolation, self._ending.refused = message["isolation"], message["refused"]
+            elif event == "taken":
+                self._ending.taken = True
+            elif event == "begin" and not self._ending.begun and self._ending.stopped is None:
+                self._ending.begun = True
+                self._begun_at = time.monotonic()
+                self._set_deadline(self._job.timeout, self._time_out)
+            elif event == "code_done" and self._job.tests is not None and not self._gave_tests:
+                self._gave_tests = True
+                self._send(tests=self._job.tests, nonce=self._nonce)
+            elif event == "finishing" and not self._is_finishing and self._ending.stopped is None:
+                self._is_finishing = True
+                self._set_deadline(FINISH_SECONDS, self._time_out)
+            elif event == "end" and self._ending.report is None:
+                self._ending.report = message
+                self._ending.tests_passed = message.get("nonce") == self._nonce
+
+    def _send(self, **message: object) -> None:
+        try:
+            self._channel.sendall(channel.pack(message))
+        except TimeoutError:
+            self._kill(Stopped.FORGERY)  # it asked and does not listen
+        except ConnectionError:
+            pass  # it has died: the zygote is about to say so
+
+
+def _pipe() -> tuple[int, int]:
+    """Read end, which does not block, and write end of a pipe with room for bursts."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    with contextlib.suppress(PermissionError):  # a user's pipes may be limited: then it stays at 64 KiB
+        fcntl.fcntl(read_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return read_end, write_end
+
+
+def _read(fd: int, size: int) -> bytes | None:
+    """What there is to read: b"" at the end, None if there is nothing yet."""
+    try:
+        return os.read(fd, size)
+    except BlockingIOError:
+        return None
+    except ConnectionError:
+        return b""

@@ -1,0 +1,43 @@
+"""The few Linux calls that Python's standard library has no name for."""
+
+import ctypes
+import os
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_SECCOMP = 22
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+
+
+def check(result: int, what: str) -> int:
+    """Returns `result` of a C call, or raises OSError with its errno if it is negative."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def prctl(option: int, argument: int, pointer: int = 0) -> None:
+    """`prctl(option, argument, pointer, 0, 0)`; raises OSError."""
+    unsigned = ctypes.c_ulong
+    result = libc.prctl(option, unsigned(argument), unsigned(pointer), unsigned(0), unsigned(0))
+    check(result, f"prctl({option})")
+
+
+def hide_memory() -> None:
+    """Makes this process unreadable (memory, environment, descriptors) for others of its user."""
+    prctl(PR_SET_DUMPABLE, 0)
+
+
+def adopt_orphans() -> None:
+    """Descendants whose parent has died become children of this process instead of init."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Sends this process a signal when its parent dies. A change of user forgets it: call it after one."""
+    prctl(PR_SET_PDEATHSIG, signal_number)

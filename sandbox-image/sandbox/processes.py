@@ -1,0 +1,53 @@
+"""Ends processes so that none is left: used after each attempt and when the sandbox itself ends."""
+
+import contextlib
+import os
+import signal
+
+
+def end_children() -> None:
+    """Kills every descendant of this process and waits until there is none.
+
+    Needs `linux.adopt_orphans()`: whoever loses its parent becomes a child of this process, so nothing
+    escapes by forking twice. Repeats, because what is being killed may still be forking.
+    """
+    while True:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        for pid in _descendants(os.getpid()):
+            _kill(pid)
+        os.waitpid(-1, 0)
+
+
+def end_session(leader: int) -> None:
+    """Kills a child that leads a session and the process group it leads."""
+    _kill(leader)
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # not yet a leader, or all gone
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it was quicker
+        os.kill(pid, signal.SIGKILL)
+
+
+def _descendants(ancestor: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended since the listing
+        children.setdefault(int(fields[1]), []).append(int(entry))
+    found: list[int] = []
+    generation = children.get(ancestor, [])
+    while generation:
+        found += generation
+        generation = [child for pid in generation for child in children.get(pid, [])]
+    return found

@@ -1,0 +1,84 @@
+"""Watches the mailbox for jobs in a thread of its own, so that "exit" is heard while code runs."""
+
+import os
+import queue
+import signal
+import threading
+import time
+
+from sandbox import jobs
+from sandbox.jobs import BadJob, ExitJob, Job
+from sandbox.log import log
+from sandbox.mailbox import Jobs, MailboxError, Manifest
+
+# A look costs money on S3: whoever has waited long may wait a little longer.
+PAUSE_SHARE = 0.1  # of the time since the last job
+SHORTEST_PAUSE = 0.005
+LONGEST_PAUSE = 1.0
+BUSY_PAUSE = 0.5  # while a job runs only "exit" is looked for
+GIVE_UP_AFTER = 60.0
+
+
+class MailboxLost(Exception):
+    """There will be no more jobs: the manifest has expired or the mailbox cannot be reached."""
+
+
+class Watcher:
+    """Hands out each new job once. An exit job becomes SIGTERM to this process: one way to end."""
+
+    def __init__(self, manifest: Manifest, policies: frozenset[str]) -> None:
+        self._jobs = Jobs(manifest)
+        self._expires_at = manifest.expires_at
+        self._policies = policies
+        self._found: queue.SimpleQueue[Job | BadJob | MailboxLost] = queue.SimpleQueue()
+        self._last_id = ""
+        self._quick = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def next(self) -> Job | BadJob:
+        """Waits for the next job, looking often at first; raises MailboxLost."""
+        self._quick.set()
+        found = self._found.get()
+        if isinstance(found, MailboxLost):
+            raise found
+        return found
+
+    def _watch(self) -> None:
+        busy, quiet_since, failing_since = False, time.monotonic(), 0.0
+        while True:
+            now = time.monotonic()
+            try:
+                document = self._jobs.look()
+                failing_since = 0.0
+                busy = (document is not None and self._take(document)) or busy
+            except MailboxError as error:
+                if not failing_since:
+                    failing_since = now
+                    log("warning", f"{error}; trying again")
+                if now - failing_since > GIVE_UP_AFTER:
+                    return self._found.put(MailboxLost(str(error)))
+            if time.time() > self._expires_at:
+                return self._found.put(MailboxLost("the manifest has expired"))
+            quiet = (now - quiet_since) * PAUSE_SHARE
+            if self._quick.wait(BUSY_PAUSE if busy else min(max(quiet, SHORTEST_PAUSE), LONGEST_PAUSE)):
+                self._quick.clear()
+                busy, quiet_since = False, time.monotonic()
+
+    def _take(self, document: object) -> bool:
+        """Whether the document is a job that has not been handed out."""
+        found: Job | ExitJob | BadJob
+        try:
+            found = jobs.parse(document, self._policies)
+        except BadJob as error:
+            found = error
+        if found.job_id is None:
+            log("error", str(found))
+            return False
+        if found.job_id == self._last_id:
+            return False
+        self._last_id = found.job_id
+        if isinstance(found, ExitJob):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return False
+        self._found.put(found)
+        return True

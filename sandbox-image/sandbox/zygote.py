@@ -1,0 +1,169 @@
+"""The process that attempts are forked from.
+
+It is started by exec with a clean environment, loads what programs commonly import, and then serves the
+supervisor over one socket until that closes:
+
+    {"do": "fork", "folder": path} with descriptors [output, channel, trace]  ─►  forks a child
+    {"do": "signal"}   ─►  SIGUSR1 to the child: it writes where it is to its trace descriptor
+    {"do": "kill"}     ─►  SIGKILL to the child and its session
+    ◄─  {"event": "up", "python", "packages", "resident_bytes"}   once, when everything is loaded
+    ◄─  {"event": "ended", "status", "peak_bytes"}                when nothing of the attempt is left
+
+There is one attempt at a time. It never sees the code that a child runs.
+"""
+
+import contextlib
+import fcntl
+import gc
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import resource
+import selectors
+import signal
+import socket
+import sys
+import traceback
+import warnings
+from typing import Any, NoReturn
+
+from sandbox import confinement, figures, harness, linux, processes
+from sandbox.confinement import Confinement
+
+CHANNEL_FD, TRACE_FD = 3, 4  # a child's descriptors above 0 (/dev/null), 1 and 2 (output)
+
+_STANDARD_LIBRARY = """
+    argparse array ast asyncio base64 bisect calendar cmath collections concurrent.futures contextlib copy csv
+    dataclasses datetime decimal difflib enum fractions functools glob hashlib heapq html inspect io itertools
+    json logging math operator pathlib pickle platform pprint queue random re secrets shutil sqlite3
+    statistics string struct tempfile textwrap threading time timeit traceback typing unittest urllib.parse
+    uuid zlib zoneinfo
+""".split()
+
+
+def main(settings: dict[str, Any]) -> NoReturn:
+    """Runs the zygote; `settings` come from `zygote_client.py`."""
+    control = socket.socket(fileno=settings["control_fd"])
+    _prefer_being_killed()
+    linux.hide_memory()
+    linux.adopt_orphans()
+    if settings["preload"]:
+        _preload()
+    rules = confinement.prepare(
+        settings["confinement_required"], settings["memory_bytes"], settings["import_path"], settings["base"]
+    )
+    gc.collect()
+    gc.freeze()
+    _tell(
+        control,
+        event="up",
+        python=platform.python_version(),
+        packages=sorted({name for name in _package_names() if name not in {"pip", "setuptools", "wheel"}}),
+        resident_bytes=_resident_bytes(),
+    )
+    _Zygote(control, rules, harness.Settings(settings["import_path"], settings["policy_check"])).serve()
+
+
+class _Zygote:
+    def __init__(self, control: socket.socket, rules: Confinement, settings: harness.Settings) -> None:
+        self._control = control
+        self._rules = rules
+        self._settings = settings
+        self._child: int | None = None
+
+    def serve(self) -> NoReturn:
+        ended, on_end = socket.socketpair()
+        ended.setblocking(False)
+        on_end.setblocking(False)
+        signal.set_wakeup_fd(on_end.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._control, selectors.EVENT_READ)
+            selector.register(ended, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj is ended:
+                        ended.recv(4096)
+                        self._reap()
+                    else:
+                        self._obey()
+
+    def _obey(self) -> None:
+        message, fds, _, _ = socket.recv_fds(self._control, 65536, 3)
+        if not message:  # the supervisor is gone
+            processes.end_children()
+            os._exit(0)
+        order = json.loads(message)
+        if order["do"] == "fork":
+            self._fork(order["folder"], fds)
+        elif self._child is not None and order["do"] == "signal":
+            os.kill(self._child, signal.SIGUSR1)
+        elif self._child is not None and order["do"] == "kill":
+            processes.end_session(self._child)
+
+    def _fork(self, folder: str, fds: list[int]) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # a library's idle threads are no danger here
+            self._child = os.fork()
+        if self._child == 0:
+            try:
+                _be_child(self._rules, self._settings, folder, fds)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(70)  # whatever happens, a child never becomes a second zygote
+        for fd in fds:
+            os.close(fd)
+
+    def _reap(self) -> None:
+        if self._child is None:
+            return
+        pid, status, usage = os.wait4(self._child, os.WNOHANG)
+        if pid == 0:
+            return
+        self._child = None
+        processes.end_children()
+        _tell(self._control, event="ended", status=status, peak_bytes=usage.ru_maxrss * 1024)
+
+
+def _be_child(rules: Confinement, settings: harness.Settings, folder: str, fds: list[int]) -> NoReturn:
+    null = os.open(os.devnull, os.O_RDONLY)
+    output, channel, trace = fds
+    out_of_the_way = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (null, output, output, channel, trace)]
+    for number, fd in enumerate(out_of_the_way):
+        os.dup2(fd, number, inheritable=number <= 2)
+    harness.run(socket.socket(fileno=CHANNEL_FD), TRACE_FD, rules, settings, folder)
+
+
+def _tell(control: socket.socket, **message: object) -> None:
+    control.sendall(json.dumps(message).encode())
+
+
+def _preload() -> None:
+    for name in _STANDARD_LIBRARY:
+        importlib.import_module(name)
+    if importlib.util.find_spec("numpy"):
+        importlib.import_module("numpy")
+    if importlib.util.find_spec("pandas"):
+        pandas = importlib.import_module("pandas")
+        frame = pandas.DataFrame({"group": ["a", "b", "a"], "value": [1.0, 2.0, 3.0]})
+        str(frame.groupby("group").describe())
+    if importlib.util.find_spec("matplotlib"):
+        figures.preload()
+
+
+def _package_names() -> list[str]:
+    return [distribution.metadata["Name"] for distribution in importlib.metadata.distributions(path=sys.path)]
+
+
+def _resident_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _prefer_being_killed() -> None:
+    """When the machine runs out of memory, an attempt is to go, or the zygote, but not the supervisor."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("500")  # a courtesy that some containers do not allow

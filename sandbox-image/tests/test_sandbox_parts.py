@@ -1,0 +1,194 @@
+"""Parts of the sandbox program by themselves: bounds that whole runs reach too slowly."""
+
+import os
+import shutil
+import tempfile
+import unittest
+from unittest.mock import patch
+
+from mailbox_server import Mailbox
+from sandbox import attempt, jobs, linux, mailbox
+from sandbox.attempt import Attempt, Stopped
+from sandbox.channel import BrokenMessage, MessageReader, pack
+from sandbox.output import LONGEST_CHUNK, LONGEST_OUTPUT, LONGEST_STREAM, Output
+from sandbox.settings import Settings
+from sandbox.values import short_locals, short_repr
+from sandbox.zygote_process import ZygoteProcess
+
+
+class OutputTest(unittest.TestCase):
+    def output_of(self, *pieces: bytes) -> Output:
+        output = Output()
+        for piece in pieces:
+            output.add(piece)
+        return output
+
+    def test_bounds(self) -> None:
+        for size in (
+            0,
+            1,
+            LONGEST_OUTPUT // 2,
+            LONGEST_OUTPUT - 100,
+            LONGEST_OUTPUT - 99,
+            LONGEST_OUTPUT,
+            5 * LONGEST_OUTPUT,
+        ):
+            with self.subTest(size):
+                data = bytes(97 + n % 26 for n in range(26)) * (size // 26 + 1)
+                text, truncated = self.output_of(
+                    *(data[:size][n : n + 70_000] for n in range(0, size, 70_000))
+                ).text()
+                self.assertEqual(truncated, size > LONGEST_OUTPUT - 100)
+                self.assertLessEqual(len(text.encode()), LONGEST_OUTPUT)
+                if truncated:
+                    head, _, rest = text.partition("\n… ")
+                    number, _, tail = rest.partition(" bytes left out …\n")
+                    self.assertEqual(len(head) + int(number) + len(tail), size)
+                    self.assertTrue(data.startswith(head.encode()) and data[:size].endswith(tail.encode()))
+                else:
+                    self.assertEqual(text.encode(), data[:size])
+
+    def test_bytes_that_grow_as_text_stay_in_bounds(self) -> None:
+        text, truncated = self.output_of(b"\xff" * (LONGEST_OUTPUT - 200)).text()
+        self.assertTrue(truncated)
+        self.assertLessEqual(len(text.encode()), LONGEST_OUTPUT)
+
+    def test_characters_cut_in_two_by_a_read(self) -> None:
+        output = self.output_of(b"\xe2\x82", b"\xac!")
+        self.assertEqual((output.next_chunk(), output.text()), ("€!", ("€!", False)))
+
+    def test_stream_is_bounded(self) -> None:
+        output = self.output_of(b"x" * 10 * LONGEST_STREAM)
+        chunks = []
+        while chunk := output.next_chunk():
+            chunks.append(chunk)
+        self.assertEqual(sum(map(len, chunks)), LONGEST_STREAM)
+        self.assertEqual(max(map(len, chunks)), LONGEST_CHUNK)
+
+
+class ValuesTest(unittest.TestCase):
+    def test_short_values_look_as_in_python(self) -> None:
+        for value in (
+            1,
+            -2.5,
+            None,
+            "a'b",
+            b"x",
+            [1, [2, (3,)]],
+            {"a": {1}},
+            set(),
+            (),
+            {},
+            [],
+            frozenset({1}),
+            range(3),
+        ):
+            self.assertEqual(short_repr(value), repr(value))
+
+    def test_huge_values_are_never_written_out(self) -> None:
+        class Angry:
+            def __repr__(self) -> str:
+                raise SystemError
+
+        endless: list = []
+        endless.append(endless)
+        for value in (
+            "x" * 10**7,
+            b"x" * 10**7,
+            [0] * 10**6,
+            dict.fromkeys(range(10**5)),
+            10**5000,
+            Angry(),
+            endless,
+        ):
+            self.assertLessEqual(len(short_repr(value)), 200)
+        self.assertEqual(short_repr([0] * 12), "[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, … 2 more]")
+
+    def test_locals_leave_out_what_explains_nothing(self) -> None:
+        shown = short_locals({"x": 1, "__name__": "m", "os": os, "f": len, "C": int, "@compare": 1, "_y": 2})
+        self.assertEqual(shown, {"x": "1", "_y": "2"})
+        self.assertEqual(len(short_locals({f"x{n}": n for n in range(100)})), 20)
+
+
+class ChannelTest(unittest.TestCase):
+    def test_messages_arrive_whole_in_any_pieces(self) -> None:
+        sent = [{"text": "ä€😀\ud800"}, {"n": 1}]
+        data = b"".join(map(pack, sent))
+        reader = MessageReader()
+        self.assertEqual([one for n in range(len(data)) for one in reader.feed(data[n : n + 1])], sent)
+
+    def test_nonsense_is_refused(self) -> None:
+        for data in (b"\xff" * 8, b"\0\0\0\2[]", b"\0\0\0\1{", b"\0\1\0\0" + b"[" * 65536):
+            self.assertRaises(BrokenMessage, MessageReader().feed, data)
+
+
+class JobsTest(unittest.TestCase):
+    POLICIES = frozenset({"strict"})
+
+    def test_names_that_lead_elsewhere_are_refused(self) -> None:
+        for job_id in ("", "../x", "a/b", "a\n", 3, None, "x" * 200):
+            with self.assertRaises(jobs.BadJob) as caught:
+                jobs.parse({"job_id": job_id, "exit": True}, self.POLICIES)
+            self.assertIsNone(caught.exception.job_id)
+        for document in (None, [], "job"):
+            self.assertRaises(jobs.BadJob, jobs.parse, document, self.POLICIES)
+
+    def test_time_limits(self) -> None:
+        for timeout in (0, -1, float("nan"), float("inf"), "5", None, 10**6):
+            document = {"job_id": "a", "code": "", "timeout": timeout, "policy": "strict"}
+            self.assertRaises(jobs.BadJob, jobs.parse, document, self.POLICIES)
+
+
+class MailboxTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.mailbox = Mailbox()
+        self.addCleanup(self.mailbox.close)
+        self.manifest = mailbox.fetch_manifest(self.mailbox.manifest_url)
+
+    def test_job_is_handed_out_when_it_changes(self) -> None:
+        found = mailbox.Jobs(self.manifest)
+        self.assertIsNone(found.look())
+        self.mailbox.put_job({"job_id": "1"})
+        self.assertEqual((found.look(), found.look()), ({"job_id": "1"}, None))
+        self.mailbox.put_job({"job_id": "2"})
+        self.assertEqual(found.look(), {"job_id": "2"})
+
+    def test_uploads_larger_than_allowed_or_refused_fail_at_once(self) -> None:
+        uploads = mailbox.Uploads(self.manifest)
+        with self.assertRaisesRegex(mailbox.MailboxError, "more than the mailbox takes"):
+            uploads.put("big", bytes(self.manifest.largest_upload + 1), "x/y")
+        self.manifest.upload_fields["policy"] = "expired"
+        with self.assertRaisesRegex(mailbox.MailboxError, "answered 403"):
+            uploads.put("small", b"", "x/y")
+
+    def test_connection_that_was_closed_meanwhile_is_opened_again(self) -> None:
+        uploads = mailbox.Uploads(self.manifest)
+        uploads.put("one", b"1", "text/plain")
+        self.mailbox.drop_connections()
+        uploads.put("two", b"2", "text/plain", tries_for=0)
+        self.assertEqual(self.mailbox.uploads, [("one", b"1", "text/plain"), ("two", b"2", "text/plain")])
+
+
+class AttemptTest(unittest.TestCase):
+    def test_time_for_figures_is_given_once(self) -> None:
+        linux.adopt_orphans()
+        base = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, base)
+        os.chmod(base, 0o711)
+        settings = Settings("", True, None, False, 2**28, False)
+        zygote = ZygoteProcess(settings, base, preload=False)
+        self.addCleanup(zygote.end)
+        code = (
+            "import json, os, struct, time\nbody = json.dumps({'event': 'finishing'}).encode()\n"
+            "while True:\n    os.write(3, struct.pack('!I', len(body)) + body)\n    time.sleep(0.05)"
+        )
+        running = Attempt(zygote, f"{base}/1")
+        with patch.object(attempt, "FINISH_SECONDS", 0.3):
+            ending = running.run(jobs.Job("a", code, None, 60.0, "none"), lambda _: None)
+        running.close()
+        self.assertEqual(ending.stopped, Stopped.TIMEOUT)
+        self.assertLess(ending.seconds, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
