@@ -1,0 +1,132 @@
+/** The service's HTTP API, typed. Shapes are those of functions/core; errors are ApiError and Unreachable. */
+import type { ExecutionEvent } from '../../../functions/core/events.ts';
+import type { ExecuteRequest, Execution, History, Policy } from '../../../functions/core/execution.ts';
+import { ApiError, type ProblemDocument, Unreachable } from './errors.ts';
+
+export interface Health {
+  model: { name: string; demo: boolean };
+  /** State of each isolation layer, as the last sandbox reported it; null before the first. */
+  isolation: Record<string, string> | null;
+  defaults: { max_retries: number; timeout: number; policy: Policy };
+}
+
+export interface ClientOptions {
+  /** Where the service is; default: where the page came from. */
+  origin?: string;
+  /** Headers that tell who calls. */
+  credentials?: () => Record<string, string>;
+  /** Called when the service does not accept the credentials. */
+  onUnauthorized?: () => void;
+}
+
+/** Tries of a request that starts something; the Idempotency-Key makes them safe. */
+const EXECUTE_TRIES = 3;
+
+export type Client = ReturnType<typeof createClient>;
+
+export function createClient({
+  origin = location.origin,
+  credentials = () => ({}),
+  onUnauthorized = () => {},
+}: ClientOptions = {}) {
+  /** @throws ApiError, Unreachable, and AbortError if `init.signal` is aborted */
+  async function request(path: string, init: RequestInit = {}): Promise<Response> {
+    let response: Response;
+    try {
+      response = await fetch(`${origin}/api${path}`, {
+        ...init,
+        headers: { ...credentials(), ...(init.headers as Record<string, string>) },
+      });
+    } catch (error) {
+      init.signal?.throwIfAborted();
+      throw new Unreachable(error);
+    }
+    if (response.ok) return response;
+    if (response.status === 401) onUnauthorized();
+    throw await errorOf(response);
+  }
+
+  async function json<T>(path: string, init?: RequestInit): Promise<T> {
+    const response = await request(path, init);
+    return (await response.json()) as T;
+  }
+
+  const execution = (id: string) => `/executions/${encodeURIComponent(id)}`;
+
+  return {
+    health: (signal?: AbortSignal) => json<Health>('/health', { signal }),
+
+    /** Starts an execution and answers at once. */
+    async execute(body: ExecuteRequest): Promise<Execution> {
+      const init = {
+        method: 'POST',
+        body: JSON.stringify(body),
+        headers: {
+          'content-type': 'application/json',
+          prefer: 'respond-async',
+          'idempotency-key': randomKey(),
+        },
+      };
+      for (let tries = 1; ; tries++) {
+        try {
+          return await json<Execution>('/execute', init);
+        } catch (error) {
+          if (!(error instanceof Unreachable) || tries === EXECUTE_TRIES) throw error;
+          await new Promise((resolve) => setTimeout(resolve, 300 * tries));
+        }
+      }
+    },
+
+    execution: (id: string, signal?: AbortSignal) => json<Execution>(execution(id), { signal }),
+
+    /** The events after sequence number `after`. */
+    async events(id: string, after: number, signal?: AbortSignal): Promise<ExecutionEvent[]> {
+      const { events } = await json<{ events: ExecutionEvent[] }>(`${execution(id)}/events?after=${after}`, {
+        signal,
+      });
+      return events;
+    },
+
+    /** A page of the history, newest first. */
+    executions(cursor: string | null, signal?: AbortSignal): Promise<History> {
+      const query = new URLSearchParams({ limit: '30', ...(cursor && { cursor }) });
+      return json<History>(`/executions?${query}`, { signal });
+    },
+
+    cancel: (id: string) => json<Execution>(execution(id), { method: 'DELETE' }),
+
+    /** A file that an attempt left. Untrusted: its type is for the caller to decide. */
+    async artifact(id: string, attempt: number, name: string, signal?: AbortSignal): Promise<Blob> {
+      const path = name.split('/').map(encodeURIComponent).join('/');
+      const response = await request(`${execution(id)}/artifacts/${path}?attempt=${attempt}`, { signal });
+      return response.blob();
+    },
+
+    /** The WebSocket that tells what happens in an execution; the ticket is the permission. */
+    socketUrl({ execution_id, ticket }: Pick<Execution, 'execution_id' | 'ticket'>): string {
+      const query = new URLSearchParams({ execution: execution_id, ticket });
+      return `${origin.replace(/^http/, 'ws')}/ws?${query}`;
+    },
+  };
+}
+
+/** crypto.randomUUID exists on https and localhost only; the page may be served from elsewhere. */
+function randomKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    byte.toString(16).padStart(2, '0'),
+  ).join('');
+}
+
+async function errorOf(response: Response): Promise<ApiError> {
+  const { status } = response;
+  if (response.headers.get('content-type')?.includes('json')) {
+    const body = (await response.json().catch(() => ({}))) as Partial<ProblemDocument>;
+    if (body.detail) return new ApiError(status, body as ProblemDocument);
+  }
+  // Not from the API itself but from something in front of it.
+  const detail =
+    status === 401 || status === 403
+      ? 'The service does not let you in. Sign in with a valid key.'
+      : `The service answered with status ${status}. Try again in a moment.`;
+  return new ApiError(status, { type: 'about:blank', title: 'Error', status, detail, request_id: '' });
+}

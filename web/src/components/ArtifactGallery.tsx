@@ -1,0 +1,193 @@
+import { useEffect, useRef, useState } from 'react';
+import type { Artifact } from '../../../functions/core/execution.ts';
+import type { Client } from '../api/client.ts';
+import { type ArtifactId, useArtifact, usePictureUrl } from '../hooks/use-artifact.ts';
+import { parseCsv, type Table } from '../text/csv.ts';
+import { bytes, count } from '../text/format.ts';
+import { download } from '../text/save.ts';
+import { Button, Notice } from './controls.tsx';
+import { DownloadIcon, SpinnerIcon } from './icons.tsx';
+import { Panel } from './Panel.tsx';
+import { Scrollable } from './Scrollable.tsx';
+
+/** What a browser shows as a picture without running anything. SVG can hold scripts: it is a file to download. */
+const PICTURES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
+/** Bytes up to which a table is shown. */
+const MAX_TABLE = 2_000_000;
+
+interface ArtifactGalleryProps {
+  client: Client;
+  execution: string;
+  attempt: number;
+  artifacts: Artifact[];
+  className?: string;
+}
+
+/** The files that an attempt left: pictures and tables to look at, everything to download. */
+export function ArtifactGallery({ client, execution, attempt, artifacts, className }: ArtifactGalleryProps) {
+  return (
+    <Panel title="Files" note={count(artifacts.length, 'file')} className={className}>
+      <ul className="grid gap-3 overflow-y-auto p-3 sm:grid-cols-[repeat(auto-fill,minmax(16rem,1fr))]">
+        {artifacts.map((artifact) => {
+          const id = { execution, attempt, name: artifact.name };
+          const Preview = previewOf(artifact);
+          return (
+            <li
+              key={artifact.name}
+              className="flex min-w-0 flex-col overflow-hidden rounded-md border border-line bg-inset"
+            >
+              {Preview && <Preview client={client} id={id} artifact={artifact} />}
+              <div className="flex items-center gap-2 px-2 py-1.5">
+                <span className="min-w-0 flex-1">
+                  <span className="block truncate" title={artifact.name}>
+                    {artifact.name}
+                  </span>
+                  <span className="text-muted text-xs">{bytes(artifact.size)}</span>
+                </span>
+                <DownloadButton client={client} id={id} />
+              </div>
+            </li>
+          );
+        })}
+      </ul>
+    </Panel>
+  );
+}
+
+interface PreviewProps {
+  client: Client;
+  id: ArtifactId;
+  artifact: Artifact;
+}
+
+function previewOf({ name, content_type, size }: Artifact) {
+  if (PICTURES.includes(content_type)) return Picture;
+  if ((content_type.startsWith('text/csv') || name.endsWith('.csv')) && size <= MAX_TABLE) return CsvTable;
+  return null;
+}
+
+function DownloadButton({ client, id }: Omit<PreviewProps, 'artifact'>) {
+  const [state, setState] = useState<'ready' | 'loading' | 'failed'>('ready');
+  const save = async () => {
+    setState('loading');
+    try {
+      download(
+        id.name.split('/').at(-1) ?? id.name,
+        await client.artifact(id.execution, id.attempt, id.name),
+      );
+      setState('ready');
+    } catch {
+      setState('failed');
+    }
+  };
+  return (
+    <Button
+      look="quiet"
+      disabled={state === 'loading'}
+      onClick={() => void save()}
+      aria-label={`Download ${id.name}`}
+      title={`Download ${id.name}`}
+    >
+      {state === 'loading' ? <SpinnerIcon /> : <DownloadIcon />}
+      {state === 'failed' && 'Failed. Try again'}
+    </Button>
+  );
+}
+
+/** A picture; a click shows it large. */
+function Picture({ client, id, artifact }: PreviewProps) {
+  const content = useArtifact(client, id);
+  const url = usePictureUrl(content, artifact.content_type);
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [broken, setBroken] = useState(false);
+  const [large, setLarge] = useState(false);
+  useEffect(() => {
+    if (large) dialog.current?.showModal();
+  }, [large]);
+  return (
+    <div className="flex aspect-4/3 items-center justify-center border-line border-b bg-white">
+      {content instanceof Error && <Notice kind="error">{content.message}</Notice>}
+      {broken && <Notice kind="warning">This file cannot be shown as a picture. Download it instead.</Notice>}
+      {url && !broken && (
+        <>
+          <button
+            type="button"
+            className="size-full cursor-zoom-in -outline-offset-2"
+            aria-label={`Show ${artifact.name} large`}
+            onClick={() => setLarge(true)}
+          >
+            <img
+              src={url}
+              alt={artifact.name}
+              className="size-full object-contain"
+              onError={() => setBroken(true)}
+            />
+          </button>
+          {large && (
+            // biome-ignore lint/a11y/useKeyWithClickEvents: Esc closes a dialog by itself
+            <dialog
+              ref={dialog}
+              aria-label={artifact.name}
+              onClose={() => setLarge(false)}
+              onClick={() => dialog.current?.close()}
+              className="m-auto max-h-[95dvh] max-w-[95dvw] cursor-zoom-out rounded-lg bg-white p-2 backdrop:bg-black/70"
+            >
+              <img src={url} alt={artifact.name} className="max-h-[85dvh] max-w-full object-contain" />
+              <Button className="mt-2 w-full">Close</Button>
+            </dialog>
+          )}
+        </>
+      )}
+    </div>
+  );
+}
+
+function CsvTable({ client, id, artifact }: PreviewProps) {
+  const content = useArtifact(client, id);
+  const [table, setTable] = useState<Table | null>(null);
+  useEffect(() => {
+    if (!(content instanceof Blob)) return;
+    let current = true;
+    void content.text().then((text) => current && setTable(parseCsv(text)));
+    return () => {
+      current = false;
+    };
+  }, [content]);
+  if (content instanceof Error) return <Notice kind="error">{content.message}</Notice>;
+  return (
+    <Scrollable aria-label={artifact.name} className="aspect-4/3 border-line border-b">
+      {table && (
+        <>
+          <table className="min-w-full border-collapse text-left text-xs">
+            <thead className="sticky top-0 bg-panel">
+              <tr>
+                {table.header.map((name, column) => (
+                  <th key={`${column} ${name}`} scope="col" className="border-line border-b px-2 py-1">
+                    {name}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {table.rows.map((row, line) => (
+                <tr key={`${line}`} className="even:bg-hover">
+                  {row.map((value, column) => (
+                    <td
+                      key={`${column}`}
+                      className="max-w-60 truncate whitespace-nowrap px-2 py-1 tabular-nums"
+                    >
+                      {value}
+                    </td>
+                  ))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+          {table.cut && (
+            <p className="p-2 text-muted text-xs">There is more. Download the file to see all of it.</p>
+          )}
+        </>
+      )}
+    </Scrollable>
+  );
+}

@@ -1,0 +1,149 @@
+import { memo, useEffect, useRef, useState } from 'react';
+import type { Client } from '../api/client.ts';
+import { STATUS_NAMES } from '../execution/explain.ts';
+import { type ExecutionState, isFinal } from '../execution/reduce.ts';
+import { executionPath } from '../hooks/use-route.ts';
+import { count, duration } from '../text/format.ts';
+import { ArtifactGallery } from './ArtifactGallery.tsx';
+import { AttemptTimeline } from './AttemptTimeline.tsx';
+import { CodeViewer } from './CodeViewer.tsx';
+import { CopyButton } from './CopyButton.tsx';
+import { Button, Notice } from './controls.tsx';
+import { ExecutionLog } from './ExecutionLog.tsx';
+import { Failure } from './Failure.tsx';
+import { EditIcon, RepeatIcon, ShareIcon, StopIcon } from './icons.tsx';
+import { Nothing } from './Panel.tsx';
+import { StatusMark } from './StatusMark.tsx';
+
+interface ExecutionViewProps {
+  client: Client;
+  execution: ExecutionState;
+  /** The attempt asked for; null follows the latest. */
+  wanted: number | null;
+  onCancel: () => void;
+  onRepeat: (execution: ExecutionState) => void;
+  onEdit: (execution: ExecutionState) => void;
+}
+
+/** One execution: its task and attempts, and the code, output and files of the attempt that is shown. */
+export const ExecutionView = memo(function ExecutionView(props: ExecutionViewProps) {
+  const { client, execution, wanted } = props;
+  const { results } = execution;
+  const attempt = results.find((one) => one.attempt === wanted) ?? results.at(-1);
+  // An execution that failed before any attempt, or for another reason than its last attempt, says so itself.
+  const ownError = execution.status === 'failed' && execution.error !== results.at(-1)?.error;
+  return (
+    <article className="flex flex-col gap-3 p-3 lg:min-h-full lg:p-4">
+      <Title {...props} />
+      {ownError && <Notice kind="warning">{execution.error}</Notice>}
+      {attempt ? (
+        <>
+          <AttemptTimeline execution={execution} shown={attempt.attempt} />
+          {attempt.status === 'failed' && <Failure attempt={attempt} timeout={execution.timeout} />}
+          <div className="grid flex-1 gap-3 lg:min-h-[30rem] lg:grid-rows-[3fr_2fr] 2xl:min-h-96 2xl:grid-cols-[3fr_2fr] 2xl:grid-rows-none">
+            <CodeViewer attempt={attempt} attempts={results} />
+            <div className="flex min-h-0 flex-col gap-3">
+              <ExecutionLog attempt={attempt} className="lg:min-h-0 lg:flex-1" />
+              {attempt.artifacts.length > 0 && (
+                <ArtifactGallery
+                  client={client}
+                  execution={execution.execution_id}
+                  attempt={attempt.attempt}
+                  artifacts={attempt.artifacts}
+                  className="shrink-0 2xl:max-h-[60%]"
+                />
+              )}
+            </div>
+          </div>
+        </>
+      ) : (
+        <Nothing>{isFinal(execution.status) ? 'It ended before its first attempt.' : 'Starting …'}</Nothing>
+      )}
+    </article>
+  );
+});
+
+/** Characters of a task up to which all of it is shown. */
+const SHORT_TASK = 240;
+
+function Title({ execution, wanted, onCancel, onRepeat, onEdit }: ExecutionViewProps) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const [whole, setWhole] = useState(false);
+  const { execution_id, prompt, status } = execution;
+  const isLong = prompt.length > SHORT_TASK || prompt.split('\n').length > 3;
+
+  useEffect(() => {
+    // On a narrow page what had the focus is gone.
+    if (document.activeElement === document.body) heading.current?.focus();
+  }, []);
+
+  useEffect(() => {
+    const before = document.title;
+    document.title = `${STATUS_NAMES[status]}: ${prompt.slice(0, 80)}`;
+    return () => {
+      document.title = before;
+    };
+  }, [status, prompt]);
+
+  return (
+    <header className="flex flex-wrap items-start gap-x-4 gap-y-2">
+      <div className="min-w-0 flex-1 basis-72">
+        <h1
+          ref={heading}
+          tabIndex={-1}
+          className={`whitespace-pre-wrap break-words font-semibold text-base outline-none ${isLong && !whole ? 'line-clamp-3' : ''}`}
+        >
+          {prompt}
+        </h1>
+        {isLong && (
+          <button type="button" className="rounded text-accent text-xs" onClick={() => setWhole(!whole)}>
+            {whole ? 'Show less' : 'Show the whole task'}
+          </button>
+        )}
+        <Facts execution={execution} />
+      </div>
+      <div className="flex flex-wrap gap-2">
+        {isFinal(status) ? (
+          <Button onClick={() => onRepeat(execution)}>
+            <RepeatIcon /> Run again
+          </Button>
+        ) : (
+          <Button onClick={onCancel}>
+            <StopIcon className="text-fail" /> Cancel
+          </Button>
+        )}
+        <Button onClick={() => onEdit(execution)}>
+          <EditIcon /> Edit
+        </Button>
+        <CopyButton
+          name="Copy link"
+          text={() => location.origin + executionPath(execution_id, wanted ?? undefined)}
+          Icon={ShareIcon}
+        />
+      </div>
+    </header>
+  );
+}
+
+/** Status, time, tokens and settings in a line. */
+function Facts({ execution }: { execution: ExecutionState }) {
+  const { status, attempts, total_time, usage, model, policy, tests } = execution;
+  const facts = [
+    attempts > 0 && count(attempts, 'attempt'),
+    total_time !== null && duration(total_time),
+    usage && count(usage.total_tokens, 'token'),
+    `model ${model}`,
+    `policy ${policy}`,
+    tests && 'with tests',
+  ].filter(Boolean);
+  return (
+    <p className="mt-1 flex flex-wrap items-center gap-x-3 text-muted text-xs">
+      <strong className="flex items-center gap-1.5 font-semibold text-text">
+        <StatusMark status={status} /> {STATUS_NAMES[status]}
+      </strong>
+      {facts.map((fact) => (
+        <span key={String(fact)}>{fact}</span>
+      ))}
+    </p>
+  );
+}

@@ -1,0 +1,31 @@
+import { whyFailed } from '../execution/explain.ts';
+import type { AttemptState } from '../execution/reduce.ts';
+import { AlertIcon } from './icons.tsx';
+
+/** Why an attempt failed: a sentence, and on demand all that is known. */
+export function Failure({ attempt, timeout }: { attempt: AttemptState; timeout: number }) {
+  const { error, traceback, violations } = attempt;
+  return (
+    <section aria-label="Why it failed" className="rounded-lg bg-fail-soft px-3 py-2">
+      <p className="flex items-start gap-2">
+        <AlertIcon className="mt-0.5 text-fail" />
+        <span className="line-clamp-4 min-w-0 break-words">{whyFailed(attempt, timeout)}</span>
+      </p>
+      <details className="mt-1 ml-6 text-xs">
+        <summary className="w-fit rounded text-muted hover:text-text">Details</summary>
+        <div className="mt-1 flex max-h-72 flex-col gap-2 overflow-y-auto">
+          {violations.length > 0 && (
+            <ul className="flex list-disc flex-col gap-1 pl-4">
+              {violations.map(({ line, rule, message }) => (
+                <li key={`${line} ${rule} ${message}`} className="break-words">
+                  Line {line}: {message} <span className="font-mono text-muted">({rule})</span>
+                </li>
+              ))}
+            </ul>
+          )}
+          <pre className="whitespace-pre-wrap break-words font-mono">{traceback ?? error}</pre>
+        </div>
+      </details>
+    </section>
+  );
+}

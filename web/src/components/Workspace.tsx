@@ -1,0 +1,171 @@
+import { useCallback, useEffect, useRef, useState } from 'react';
+import type { Client, Health } from '../api/client.ts';
+import type { Seen } from '../api/seen.ts';
+import { type Draft, EMPTY_DRAFT, toDraft, toRequest } from '../execution/draft.ts';
+import { type ExecutionState, isFinal } from '../execution/reduce.ts';
+import { useExecution } from '../hooks/use-execution.ts';
+import { useHistory } from '../hooks/use-history.ts';
+import { executionPath, navigate, useRoute } from '../hooks/use-route.ts';
+import { useStored } from '../hooks/use-stored.ts';
+import { Button, Notice } from './controls.tsx';
+import { DemoBanner } from './DemoBanner.tsx';
+import { ExecutionView } from './ExecutionView.tsx';
+import { Header } from './Header.tsx';
+import { HistoryList } from './HistoryList.tsx';
+import { Nothing } from './Panel.tsx';
+import { PromptSidebar } from './PromptSidebar.tsx';
+import { StatusBar } from './StatusBar.tsx';
+import { Welcome } from './Welcome.tsx';
+
+interface WorkspaceProps {
+  client: Client;
+  seen: Seen;
+  onSignOut?: () => void;
+}
+
+/** The page of someone who may use the service. */
+export function Workspace({ client, seen, onSignOut }: WorkspaceProps) {
+  const route = useRoute();
+  const id = route.page === 'execution' ? route.id : null;
+  const [health, setHealth] = useState<Health | null>(null);
+  const [draft, setDraft] = useStored<Draft>('draft', EMPTY_DRAFT, sessionStorage);
+  const [starting, setStarting] = useState(false);
+  const [startError, setStartError] = useState<Error | null>(null);
+  const [cancelError, setCancelError] = useState<Error | null>(null);
+  const followed = useExecution(client, seen, id);
+  const { execution, error } = followed;
+  const history = useHistory(client, seen);
+  const { changed } = history;
+  const promptBox = useRef<HTMLTextAreaElement>(null);
+  const main = useRef<HTMLElement>(null);
+  const running = execution !== null && !isFinal(execution.status);
+
+  useEffect(() => {
+    // Whether the service is away is told by the history, which tries again.
+    client.health().then(setHealth, () => undefined);
+  }, [client]);
+
+  const run = useCallback(
+    async (wanted: Draft) => {
+      setStarting(true);
+      setStartError(null);
+      try {
+        const { execution_id } = await client.execute(toRequest(wanted));
+        navigate(executionPath(execution_id));
+        changed();
+      } catch (failure) {
+        setStartError(failure as Error);
+      } finally {
+        setStarting(false);
+      }
+    },
+    [client, changed],
+  );
+  const repeat = useCallback((one: ExecutionState) => void run(toDraft(one)), [run]);
+
+  const edit = useCallback(
+    (one: ExecutionState) => {
+      setDraft(toDraft(one));
+      // On a narrow page the prompt is on the start page.
+      if (promptBox.current?.offsetParent === null) navigate('/');
+      requestAnimationFrame(() => promptBox.current?.focus());
+    },
+    [setDraft],
+  );
+
+  const cancel = useCallback(async () => {
+    if (!id) return;
+    setCancelError(null);
+    try {
+      await client.cancel(id);
+    } catch (failure) {
+      setCancelError(failure as Error);
+    }
+  }, [client, id]);
+  useCancelKey(running, cancel);
+
+  const status = execution?.status;
+  useEffect(() => {
+    if (status && isFinal(status)) changed();
+  }, [status, changed]);
+
+  return (
+    <>
+      <Button
+        className="sr-only focus:not-sr-only focus:absolute focus:z-10"
+        onClick={() => main.current?.focus()}
+      >
+        Skip to the execution
+      </Button>
+      <Header
+        health={health}
+        isolation={execution?.isolation ?? health?.isolation ?? null}
+        away={id !== null}
+        onSignOut={onSignOut}
+      />
+      {health?.model.demo && <DemoBanner />}
+      <div className="grid min-h-0 flex-1 lg:grid-cols-[21rem_minmax(0,1fr)] xl:grid-cols-[24rem_minmax(0,1fr)]">
+        <aside
+          aria-label="Task and history"
+          className={`border-line bg-panel lg:block lg:overflow-y-auto lg:border-r ${id ? 'hidden' : ''}`}
+        >
+          <PromptSidebar
+            draft={draft}
+            onChange={setDraft}
+            onRun={() => void run(draft)}
+            starting={starting}
+            error={startError}
+            defaults={health?.defaults ?? null}
+            promptRef={promptBox}
+          />
+          <HistoryList history={history} shown={id} />
+        </aside>
+        <main
+          ref={main}
+          tabIndex={-1}
+          className={`flex min-w-0 flex-col outline-none lg:overflow-y-auto ${id ? '' : 'hidden lg:flex'}`}
+        >
+          {cancelError && <Notice kind="error">{cancelError.message}</Notice>}
+          {error && (
+            <div className="p-4">
+              <Notice kind="error">{error.message}</Notice>
+            </div>
+          )}
+          {!id && <Welcome />}
+          {execution && (
+            <ExecutionView
+              key={execution.execution_id}
+              client={client}
+              execution={execution}
+              wanted={route.page === 'execution' ? route.attempt : null}
+              onCancel={cancel}
+              onRepeat={repeat}
+              onEdit={edit}
+            />
+          )}
+          {id && !execution && !error && (
+            <Nothing>
+              {followed.connection === 'away' ? 'The service does not answer. Trying again …' : 'Loading …'}
+            </Nothing>
+          )}
+        </main>
+      </div>
+      <StatusBar followed={followed} />
+    </>
+  );
+}
+
+/** Esc cancels what runs, unless it has a meaning where it is pressed. */
+function useCancelKey(running: boolean, cancel: () => void) {
+  useEffect(() => {
+    if (!running) return;
+    const onKeyDown = (event: KeyboardEvent) => {
+      const place = event.target instanceof Element ? event.target : document.body;
+      if (event.key !== 'Escape' || event.defaultPrevented || event.isComposing) return;
+      if (place.closest('header, dialog, select, .monaco-editor')) return;
+      cancel();
+    };
+    document.addEventListener('keydown', onKeyDown);
+    return () => document.removeEventListener('keydown', onKeyDown);
+  }, [running, cancel]);
+}

@@ -1,0 +1,93 @@
+import { useEffect, useEffectEvent, useRef } from 'react';
+import { useTheme } from '../hooks/use-theme.ts';
+import { monaco, OPTIONS } from './monaco.ts';
+
+interface CodeEditorProps {
+  label: string;
+  code: string;
+  /** What went wrong where; marked and brought into view. */
+  failure?: { line: number; message: string } | null;
+  /** Without it the code can only be read. */
+  onChange?: (code: string) => void;
+}
+
+/** Characters of an error beside its line; all of it is told elsewhere. */
+const MAX_NOTE = 160;
+
+/** Monaco with Python. While code grows at its end, the end stays in view unless the reader has scrolled away. */
+export default function CodeEditor({ label, code, failure = null, onChange }: CodeEditorProps) {
+  const container = useRef<HTMLDivElement>(null);
+  const editor = useRef<monaco.editor.IStandaloneCodeEditor>(null);
+  const { theme } = useTheme();
+  const readOnly = !onChange;
+  const changed = useEffectEvent((value: string) => onChange?.(value));
+
+  useEffect(() => {
+    if (!container.current) return;
+    const created = monaco.editor.create(container.current, {
+      ...OPTIONS,
+      language: 'python',
+      readOnly,
+      domReadOnly: readOnly,
+      glyphMargin: readOnly,
+      lineNumbersMinChars: 3,
+      renderLineHighlight: 'none',
+      ariaLabel: label,
+    });
+    created.onDidChangeModelContent(() => changed(created.getValue()));
+    editor.current = created;
+    return () => {
+      editor.current = null;
+      created.getModel()?.dispose();
+      created.dispose();
+    };
+  }, [label, readOnly]);
+
+  useEffect(() => monaco.editor.setTheme(theme), [theme]);
+
+  useEffect(() => {
+    // While someone types here, the editor is ahead of its property.
+    if (editor.current && !(onChange && editor.current.hasTextFocus())) show(editor.current, code);
+  }, [code, onChange]);
+
+  // With another code the marks are gone.
+  useEffect(() => {
+    if (!editor.current || !failure) return;
+    const marks = editor.current.createDecorationsCollection(markOf(failure));
+    editor.current.revealLineInCenterIfOutsideViewport(failure.line);
+    return () => marks.clear();
+  }, [failure, code]);
+
+  return <div ref={container} className="h-full" />;
+}
+
+function show(editor: monaco.editor.IStandaloneCodeEditor, code: string): void {
+  const model = editor.getModel();
+  const before = model?.getValue();
+  if (!model || before === undefined || before === code) return;
+  const atEnd =
+    editor.getScrollTop() + editor.getLayoutInfo().height >= editor.getScrollHeight() - OPTIONS.lineHeight;
+  if (before !== '' && code.startsWith(before)) {
+    const end = model.getFullModelRange().getEndPosition();
+    model.applyEdits([{ range: monaco.Range.fromPositions(end), text: code.slice(before.length) }]);
+    if (atEnd) editor.setScrollTop(editor.getScrollHeight());
+  } else {
+    model.setValue(code);
+  }
+}
+
+function markOf({ line, message }: { line: number; message: string }) {
+  const note = message.length > MAX_NOTE ? `${message.slice(0, MAX_NOTE)}…` : message;
+  return [
+    {
+      range: new monaco.Range(line, 1, line, Number.MAX_SAFE_INTEGER),
+      options: {
+        isWholeLine: true,
+        className: 'failing-line',
+        glyphMarginClassName: 'failing-glyph',
+        after: { content: `   ${note.replaceAll(/\s+/g, ' ')}`, inlineClassName: 'failing-note' },
+        showIfCollapsed: true,
+      },
+    },
+  ];
+}

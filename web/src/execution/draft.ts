@@ -1,0 +1,59 @@
+/** What a person is about to run: the prompt and how. Kept over a reload, each tab its own. */
+import type { ExecuteRequest, Execution, Policy } from '../../../functions/core/execution.ts';
+
+export interface Draft {
+  prompt: string;
+  /** Settings that are null are left to the service. */
+  maxRetries: number | null;
+  timeout: number | null;
+  policy: Policy | null;
+  tests: string;
+}
+
+export const EMPTY_DRAFT: Draft = { prompt: '', maxRetries: null, timeout: null, policy: null, tests: '' };
+
+/** The limits of the API. */
+export const LIMITS = { prompt: 20_000, tests: 20_000, maxRetries: 10, timeout: 300 };
+
+/** The demo model's scenarios, good first tasks for any model. */
+export const EXAMPLES = [
+  'Create a function to calculate factorial',
+  'Implement quicksort algorithm with example',
+  'Create code to analyze a list of numbers and find statistics',
+];
+
+export function toRequest({ prompt, maxRetries, timeout, policy, tests }: Draft): ExecuteRequest {
+  return {
+    prompt: prompt.trim(),
+    ...(maxRetries !== null && { max_retries: maxRetries }),
+    ...(timeout !== null && { timeout }),
+    ...(policy !== null && { policy }),
+    ...(tests.trim() && { tests }),
+  };
+}
+
+/** The draft that would run an execution once more. */
+export function toDraft({
+  prompt,
+  max_retries,
+  timeout,
+  policy,
+  tests,
+}: Pick<Execution, 'prompt' | 'max_retries' | 'timeout' | 'policy' | 'tests'>): Draft {
+  return { prompt, maxRetries: max_retries, timeout, policy, tests: tests ?? '' };
+}
+
+/** What keeps a draft from being run, as a sentence; null if nothing does. */
+export function problemOf({ prompt, maxRetries, timeout, tests }: Draft): string | null {
+  if (prompt.trim() === '') return 'Say first what the program should do.';
+  if (prompt.length > LIMITS.prompt) return `The task may have at most ${LIMITS.prompt} characters.`;
+  if (tests.length > LIMITS.tests) return `The tests may have at most ${LIMITS.tests} characters.`;
+  if (
+    maxRetries !== null &&
+    !(Number.isInteger(maxRetries) && maxRetries >= 1 && maxRetries <= LIMITS.maxRetries)
+  )
+    return `Attempts must be a whole number from 1 to ${LIMITS.maxRetries}.`;
+  if (timeout !== null && !(timeout > 0 && timeout <= LIMITS.timeout))
+    return `The time limit must be more than 0 and at most ${LIMITS.timeout} seconds.`;
+  return null;
+}

@@ -1,0 +1,130 @@
+/**
+ * The state of an execution as the page shows it: a snapshot of the API, and events folded into it one by one.
+ * Pure: no network, no clock.
+ */
+import type { ExecutionEvent } from '../../../functions/core/events.ts';
+import type { Attempt, Execution, ExecutionStatus, Usage } from '../../../functions/core/execution.ts';
+
+export interface AttemptState extends Attempt {
+  /** Which run (sandbox) the output is of; null if the snapshot brought it. */
+  run: number | null;
+}
+
+export interface ExecutionState extends Omit<Execution, 'results' | 'final_result'> {
+  results: AttemptState[];
+  /** State of each isolation layer, as this execution's sandbox reported it; null before. */
+  isolation: Record<string, string> | null;
+}
+
+export const isFinal = (status: ExecutionStatus) => status !== 'queued' && status !== 'running';
+
+export function fromSnapshot(
+  { results, final_result: _, ...execution }: Execution,
+  isolation: ExecutionState['isolation'] = null,
+): ExecutionState {
+  return { ...execution, isolation, results: results.map((attempt) => ({ ...attempt, run: null })) };
+}
+
+/** Folds an event that comes next; one that is known already changes nothing. */
+export function reduce(state: ExecutionState, event: ExecutionEvent): ExecutionState {
+  if (event.sequence <= state.sequence) return state;
+  return { ...apply(state, event), sequence: event.sequence };
+}
+
+/** Whether an event left out a text for its length, so that a new snapshot is needed. */
+export function leavesOutText(event: ExecutionEvent): boolean {
+  if (event.type === 'code.completed') return event.code === null;
+  if (event.type !== 'attempt.finished') return false;
+  const { code, generated_at, output, execution_time } = event.result;
+  return (code === null && generated_at !== null) || (output === null && execution_time !== null);
+}
+
+function apply(state: ExecutionState, event: ExecutionEvent): ExecutionState {
+  switch (event.type) {
+    case 'execution.started':
+    case 'execution.finished':
+      return { ...state, ...event.execution };
+    case 'sandbox.ready':
+      return { ...state, isolation: event.isolation };
+    case 'attempt.started':
+      return withAttempt(
+        { ...state, status: 'running', attempts: Math.max(state.attempts, event.attempt) },
+        newAttempt(event.attempt, event.total_attempts, event.at),
+      );
+    case 'code.delta':
+      return change(state, event.attempt, ({ code }) => ({ code: (code ?? '') + event.text }));
+    case 'code.completed':
+      return change(state, event.attempt, ({ code }) => ({
+        code: event.code ?? code,
+        status: 'checking',
+        generated_at: event.at,
+      }));
+    case 'check.failed':
+      return change(state, event.attempt, () => ({ error: event.error, violations: event.violations }));
+    case 'run.started':
+      return change(state, event.attempt, () => ({ status: 'running', run_started_at: event.at }));
+    case 'run.output':
+      return change(state, event.attempt, ({ output, run }) => {
+        const continues = run === null ? event.chunk > 1 : run === event.run;
+        return { run: event.run, output: continues ? (output ?? '') + event.text : event.text };
+      });
+    case 'attempt.finished': {
+      const ended = change(state, event.attempt, ({ code, output }) => ({
+        ...event.result,
+        code: event.result.code ?? code,
+        output: event.result.output ?? output,
+      }));
+      return { ...ended, usage: sumUsage(ended.results) };
+    }
+  }
+}
+
+function change(
+  state: ExecutionState,
+  number: number,
+  by: (attempt: AttemptState) => Partial<AttemptState>,
+): ExecutionState {
+  const attempt = state.results.find((one) => one.attempt === number);
+  return attempt ? withAttempt(state, { ...attempt, ...by(attempt) }) : state;
+}
+
+function withAttempt(state: ExecutionState, attempt: AttemptState): ExecutionState {
+  const others = state.results.filter((one) => one.attempt !== attempt.attempt);
+  return { ...state, results: [...others, attempt].sort((a, b) => a.attempt - b.attempt) };
+}
+
+function newAttempt(attempt: number, total_attempts: number, started_at: string): AttemptState {
+  return {
+    attempt,
+    total_attempts,
+    status: 'generating',
+    success: false,
+    code: null,
+    output: null,
+    output_truncated: false,
+    error: null,
+    error_category: null,
+    error_line: null,
+    traceback: null,
+    violations: [],
+    execution_time: null,
+    artifacts: [],
+    usage: null,
+    started_at,
+    generated_at: null,
+    run_started_at: null,
+    finished_at: null,
+    run: null,
+  };
+}
+
+function sumUsage(attempts: Attempt[]): Usage | null {
+  const counted = attempts.flatMap(({ usage }) => usage ?? []);
+  if (counted.length === 0) return null;
+  const sum = (field: keyof Usage) => counted.reduce((total, usage) => total + usage[field], 0);
+  return {
+    prompt_tokens: sum('prompt_tokens'),
+    completion_tokens: sum('completion_tokens'),
+    total_tokens: sum('total_tokens'),
+  };
+}
