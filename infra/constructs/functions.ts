@@ -1,0 +1,345 @@
+/** The functions: what each is given and what it may reach. */
+import { join } from 'node:path';
+import { Duration, Validations } from 'aws-cdk-lib';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations';
+import * as sqs from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import type { routes } from '../../functions/api/routes.ts';
+import { bundle, root } from '../bundle.ts';
+import type { Environment } from '../environments.ts';
+import { type Access, allow, type Resources } from './access.ts';
+import { ServiceFunction } from './service-function.ts';
+
+/** Python of the policy check. The sandbox image has the same, for both must take the same programs for valid. */
+const PYTHON = lambda.Runtime.PYTHON_3_13;
+
+interface Definition extends Access {
+  /** Seconds. */
+  timeout: number;
+  /** MiB; the CPU that a function gets goes by it. @default 512 */
+  memory?: number;
+  /** Nobody waits for its answer: what it cannot deal with goes to the dead letters. */
+  asynchronous?: true;
+  /** Which of the environment's limits of concurrency holds for it. */
+  concurrency?: keyof NonNullable<Environment['limits']['concurrency']>;
+}
+
+type ApiHandler = `api/${(typeof routes)[number]['handler']}`;
+type RealtimeHandler = `realtime/${'connect' | 'message' | 'disconnect'}`;
+type WorkflowHandler = `workflow/${
+  | 'acquire-sandbox'
+  | 'record-sandbox'
+  | 'generate-code'
+  | 'reject-code'
+  | 'run-code'
+  | 'recover-run'
+  | 'finish-execution'
+  | 'workflow-ended'
+  | 'collect-result'
+  | 'sandbox-state-change'
+  | 'maintain'}`;
+export type Handler = ApiHandler | RealtimeHandler | WorkflowHandler | 'auth/authorizer';
+
+/** Looking an execution up with its attempts and its long texts. */
+const READS_EXECUTION = {
+  items: { EXECUTION: ['GetItem', 'Query'] },
+  readsFiles: ['executions/*'],
+} as const satisfies Access;
+
+/** A sandbox's record and its task. */
+const STOPS_SANDBOX = {
+  SANDBOX: ['GetItem', 'UpdateItem'],
+} as const satisfies Access['items'];
+
+/** A mailbox's manifest, and the presigned URLs in it. */
+const PLANS_SANDBOX = {
+  readsFiles: ['manifests/*', 'jobs/*'],
+  writesFiles: ['manifests/*', 'mailbox/*'],
+} as const satisfies Access;
+
+/** A result in the mailbox becomes an attempt's outcome. */
+const TAKES_RESULT = {
+  readsFiles: ['mailbox/*', 'executions/*'],
+  looksForFiles: true,
+} as const satisfies Access;
+
+const EVERY_API = { timeout: 15, settings: ['ORIGIN_SECRET'] } as const satisfies Definition;
+
+export const definitions: Record<Handler, Definition> = {
+  'api/execute': {
+    // It may wait 25 seconds for the end; the API gives up after 30.
+    timeout: 29,
+    concurrency: 'execute',
+    ...READS_EXECUTION,
+    items: {
+      EXECUTION: ['GetItem', 'Query', 'PutItem'],
+      IDEMPOTENCY: ['GetItem', 'PutItem'],
+      QUOTA: ['GetItem', 'PutItem'],
+      SERVICE: ['UpdateItem'],
+    },
+    publishes: true,
+    workflow: ['StartExecution'],
+    settings: [
+      'RETENTION_DAYS',
+      'MAX_RETRIES',
+      'EXECUTION_TIMEOUT',
+      'POLICY',
+      'OPENAI_MODEL',
+      'QUOTA_REQUESTS_PER_MINUTE',
+      'QUOTA_EXECUTIONS_AT_ONCE',
+      'QUOTA_EXECUTIONS_PER_DAY',
+      'QUOTA_TOKENS_PER_DAY',
+      'ORIGIN_SECRET',
+    ],
+  },
+  'api/get-execution': { ...EVERY_API, ...READS_EXECUTION },
+  'api/list-executions': { ...EVERY_API, index: 'history' },
+  'api/cancel-execution': {
+    ...EVERY_API,
+    timeout: 29,
+    ...READS_EXECUTION,
+    items: {
+      EXECUTION: ['GetItem', 'Query', 'UpdateItem'],
+      ...STOPS_SANDBOX,
+      SERVICE: ['UpdateItem'],
+    },
+    publishes: true,
+    workflow: ['StopExecution'],
+    sandboxTasks: ['StopTask'],
+    settings: ['RETENTION_DAYS', 'ORIGIN_SECRET'],
+  },
+  'api/list-events': { ...EVERY_API, items: { EXECUTION: ['GetItem', 'Query'] } },
+  'api/get-artifact': {
+    ...EVERY_API,
+    items: { EXECUTION: ['GetItem', 'Query'] },
+    readsFiles: ['mailbox/*/artifacts/*'],
+  },
+  'api/get-health': {
+    ...EVERY_API,
+    items: { SERVICE: ['GetItem'] },
+    settings: ['MAX_RETRIES', 'EXECUTION_TIMEOUT', 'POLICY', 'OPENAI_MODEL', 'ORIGIN_SECRET'],
+  },
+  'api/get-metrics': { ...EVERY_API, items: { SERVICE: ['GetItem'] } },
+  'api/get-openapi': EVERY_API,
+
+  'auth/authorizer': { timeout: 5, items: { KEY: ['GetItem'] } },
+
+  'realtime/connect': {
+    timeout: 10,
+    items: { EXECUTION: ['GetItem'], CONNECTION: ['PutItem'] },
+    settings: ['RETENTION_DAYS', 'ORIGIN_SECRET'],
+  },
+  'realtime/message': {
+    timeout: 15,
+    items: {
+      EXECUTION: ['Query', 'UpdateItem', 'DeleteItem'],
+      CONNECTION: ['GetItem', 'DeleteItem'],
+    },
+    sendsToWebSockets: true,
+    settings: ['RETENTION_DAYS'],
+  },
+  'realtime/disconnect': {
+    timeout: 10,
+    items: { EXECUTION: ['DeleteItem'], CONNECTION: ['GetItem', 'DeleteItem'] },
+  },
+
+  'workflow/acquire-sandbox': {
+    timeout: 30,
+    items: {
+      EXECUTION: ['GetItem', 'UpdateItem'],
+      SANDBOX: ['GetItem', 'PutItem', 'UpdateItem'],
+    },
+    index: 'work',
+    ...PLANS_SANDBOX,
+    publishes: true,
+    settings: ['RETENTION_DAYS', 'WARM_SANDBOXES'],
+  },
+  'workflow/record-sandbox': {
+    timeout: 30,
+    items: { SANDBOX: ['UpdateItem'] },
+    sandboxTasks: ['StopTask'],
+  },
+  'workflow/generate-code': {
+    // The longest that a function may take: a model may think for long.
+    timeout: 900,
+    concurrency: 'generateCode',
+    items: {
+      EXECUTION: ['GetItem', 'Query', 'PutItem', 'UpdateItem'],
+      SANDBOX: ['GetItem'],
+      QUOTA: ['GetItem', 'PutItem'],
+    },
+    readsFiles: ['executions/*'],
+    writesFiles: ['executions/*'],
+    publishes: true,
+    modelKey: true,
+    settings: ['RETENTION_DAYS', 'OPENAI_MODEL', 'OPENAI_BASE_URL', 'QUOTA_TOKENS_PER_DAY'],
+  },
+  'workflow/reject-code': {
+    timeout: 30,
+    items: { EXECUTION: ['GetItem', 'UpdateItem'] },
+    readsFiles: ['executions/*'],
+    publishes: true,
+    settings: ['RETENTION_DAYS'],
+  },
+  'workflow/run-code': {
+    timeout: 30,
+    items: { EXECUTION: ['GetItem', 'UpdateItem'], SANDBOX: ['GetItem'] },
+    ...TAKES_RESULT,
+    writesFiles: ['jobs/*', 'executions/*'],
+    publishes: true,
+    workflow: ['SendTaskSuccess'],
+    settings: ['RETENTION_DAYS'],
+  },
+  'workflow/recover-run': {
+    timeout: 30,
+    items: { EXECUTION: ['GetItem', 'UpdateItem'], ...STOPS_SANDBOX },
+    ...TAKES_RESULT,
+    writesFiles: ['executions/*'],
+    publishes: true,
+    sandboxTasks: ['StopTask'],
+    settings: ['RETENTION_DAYS'],
+  },
+  'workflow/finish-execution': {
+    timeout: 60,
+    items: {
+      EXECUTION: ['GetItem', 'Query', 'UpdateItem'],
+      ...STOPS_SANDBOX,
+      SERVICE: ['UpdateItem'],
+    },
+    readsFiles: ['executions/*'],
+    publishes: true,
+    sandboxTasks: ['StopTask'],
+    settings: ['RETENTION_DAYS'],
+  },
+  'workflow/workflow-ended': {
+    timeout: 60,
+    asynchronous: true,
+    items: {
+      EXECUTION: ['GetItem', 'Query', 'UpdateItem'],
+      ...STOPS_SANDBOX,
+      SERVICE: ['UpdateItem'],
+    },
+    readsFiles: ['executions/*'],
+    publishes: true,
+    sandboxTasks: ['StopTask'],
+    settings: ['RETENTION_DAYS'],
+  },
+  'workflow/collect-result': {
+    timeout: 60,
+    asynchronous: true,
+    concurrency: 'collectResult',
+    items: {
+      EXECUTION: ['GetItem', 'UpdateItem'],
+      SANDBOX: ['GetItem', 'UpdateItem'],
+      SERVICE: ['UpdateItem'],
+    },
+    ...TAKES_RESULT,
+    writesFiles: ['executions/*'],
+    publishes: true,
+    workflow: ['SendTaskSuccess', 'SendTaskFailure'],
+    settings: ['RETENTION_DAYS'],
+  },
+  'workflow/sandbox-state-change': {
+    timeout: 30,
+    asynchronous: true,
+    items: { ...STOPS_SANDBOX, EXECUTION: ['GetItem'] },
+    workflow: ['SendTaskFailure'],
+  },
+  'workflow/maintain': {
+    timeout: 55,
+    asynchronous: true,
+    items: { EXECUTION: ['GetItem'], SANDBOX: ['GetItem', 'PutItem', 'UpdateItem'] },
+    index: 'work',
+    ...PLANS_SANDBOX,
+    publishes: true,
+    workflow: ['StartExecution'],
+    sandboxTasks: ['RunTask', 'StopTask', 'ListTasks', 'DescribeTasks'],
+    settings: ['RETENTION_DAYS', 'WARM_SANDBOXES'],
+  },
+};
+
+/** Seconds after which an event that a function keeps failing on goes to the dead letters. */
+const MAX_EVENT_AGE = 3600;
+
+export class Functions extends Construct {
+  /** What no function could deal with: the event, and why. */
+  readonly deadLetters: sqs.Queue;
+  readonly checkCode: lambda.Function;
+  private readonly byHandler: Record<Handler, lambda.Function>;
+
+  constructor(scope: Construct, resources: Resources) {
+    super(scope, 'Functions');
+    const { environment: settings } = resources;
+    this.deadLetters = new sqs.Queue(this, 'DeadLetters', {
+      enforceSSL: true,
+      encryption: sqs.QueueEncryption.SQS_MANAGED,
+      retentionPeriod: Duration.days(14),
+    });
+    Validations.of(this.deadLetters).acknowledge({
+      id: 'AwsSolutions-SQS3',
+      reason: 'This queue is the one for dead letters.',
+    });
+
+    const handlers = (Object.keys(definitions) as Handler[]).filter(
+      (handler) => handler !== 'auth/authorizer' || settings.auth.type === 'api-key',
+    );
+    const bundles = bundle(handlers);
+    this.byHandler = Object.fromEntries(
+      handlers.map((handler) => [handler, this.createFunction(handler, bundles[handler], resources)]),
+    ) as Record<Handler, lambda.Function>;
+
+    this.checkCode = new ServiceFunction(this, 'WorkflowCheckCode', {
+      name: 'workflow/check-code',
+      settings,
+      runtime: PYTHON,
+      code: lambda.Code.fromAsset(join(root, 'sandbox-image'), {
+        exclude: ['*', '!policy', '!policy/**', '**/__pycache__', '**/*.pyc'],
+      }),
+      handler: 'policy.check_code.handler',
+      timeout: Duration.seconds(30),
+      memorySize: 512,
+    });
+    Validations.of(this.checkCode).acknowledge({
+      id: 'AwsSolutions-L1',
+      reason: 'It reads programs with the Python that runs them, which is the one of the sandbox image.',
+    });
+  }
+
+  get(handler: Handler): lambda.Function {
+    return this.byHandler[handler];
+  }
+
+  private createFunction(handler: Handler, folder: string, resources: Resources): lambda.Function {
+    const { timeout, memory = 512, asynchronous, concurrency, ...access } = definitions[handler];
+    const { environment: settings } = resources;
+    const fn = new ServiceFunction(this, pascalCase(handler), {
+      name: handler,
+      settings,
+      runtime: lambda.Runtime.NODEJS_24_X,
+      code: lambda.Code.fromAsset(folder),
+      handler: 'index.handler',
+      timeout: Duration.seconds(timeout),
+      memorySize: memory,
+      environment: {
+        NODE_OPTIONS: '--enable-source-maps',
+        POWERTOOLS_SERVICE_NAME: `recursive-ai-executor-${settings.name}`,
+        POWERTOOLS_LOG_LEVEL: 'INFO',
+      },
+      reservedConcurrentExecutions: concurrency && settings.limits.concurrency?.[concurrency],
+    });
+    if (asynchronous) {
+      fn.configureAsyncInvoke({
+        maxEventAge: Duration.seconds(MAX_EVENT_AGE),
+        retryAttempts: 2,
+        onFailure: new SqsDestination(this.deadLetters),
+      });
+    }
+    allow(fn, access, resources);
+    return fn;
+  }
+}
+
+/** `api/list-events` → `ApiListEvents` */
+export const pascalCase = (handler: string) =>
+  handler.replace(/(^|[/-])(\w)/g, (_, _separator: string, letter: string) => letter.toUpperCase());

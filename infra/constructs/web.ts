@@ -1,0 +1,216 @@
+/** The public face: CloudFront before the page, the HTTP API (`/api/*`) and the WebSocket API (`/ws`), on one domain. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
+import * as cloudfront from 'aws-cdk-lib/aws-cloudfront';
+import * as origins from 'aws-cdk-lib/aws-cloudfront-origins';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import * as s3 from 'aws-cdk-lib/aws-s3';
+import * as deployment from 'aws-cdk-lib/aws-s3-deployment';
+import type * as secrets from 'aws-cdk-lib/aws-secretsmanager';
+import { Construct } from 'constructs';
+import type { Environment } from '../environments.ts';
+import type { Api } from './api.ts';
+import { privateBucket, type Storage } from './storage.ts';
+
+/** The header by which an API knows that a request came through CloudFront; functions/core checks it. */
+export const ORIGIN_HEADER = 'x-origin-secret';
+
+export interface WebProps {
+  environment: Environment;
+  /** The folder of the built page. */
+  site: string;
+  api: Api;
+  storage: Storage;
+  originSecret: secrets.ISecret;
+  /** The ARN of a web ACL. @default - no firewall */
+  firewall?: string;
+}
+
+export class Web extends Construct {
+  readonly distribution: cloudfront.Distribution;
+  readonly site: s3.Bucket;
+  /** Without a slash at its end. */
+  readonly url: string;
+
+  constructor(scope: Construct, props: WebProps) {
+    super(scope, 'Web');
+    const { environment, api, storage, originSecret } = props;
+    if (!existsSync(join(props.site, 'index.html'))) {
+      throw new Error(`There is no page in ${props.site}: npm run build makes it.`);
+    }
+    this.site = new s3.Bucket(this, 'Site', {
+      ...privateBucket,
+      serverAccessLogsBucket: storage.logs,
+      serverAccessLogsPrefix: 'site/',
+      removalPolicy: RemovalPolicy.DESTROY,
+      autoDeleteObjects: true,
+    });
+
+    const { domain } = environment;
+    const toApi = (of: typeof api.http | typeof api.webSockets) => ({
+      origin: new origins.HttpOrigin(api.domainOf(of), {
+        protocolPolicy: cloudfront.OriginProtocolPolicy.HTTPS_ONLY,
+        originSslProtocols: [cloudfront.OriginSslPolicy.TLS_V1_2],
+        // POST /execute may take as long as the API allows.
+        readTimeout: Duration.seconds(35),
+        customHeaders: { [ORIGIN_HEADER]: originSecret.secretValue.unsafeUnwrap() },
+      }),
+      viewerProtocolPolicy: cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
+      cachePolicy: cloudfront.CachePolicy.CACHING_DISABLED,
+      // The API goes by its own host name.
+      originRequestPolicy: cloudfront.OriginRequestPolicy.ALL_VIEWER_EXCEPT_HOST_HEADER,
+    });
+    this.distribution = new cloudfront.Distribution(this, 'Distribution', {
+      comment: `Recursive AI Executor, ${environment.name}`,
+      defaultRootObject: 'index.html',
+      httpVersion: cloudfront.HttpVersion.HTTP2_AND_3,
+      minimumProtocolVersion: cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021,
+      domainNames: domain && [domain.name],
+      certificate: domain && Certificate.fromCertificateArn(this, 'Certificate', domain.certificateArn),
+      webAclId: props.firewall,
+      logBucket: storage.logs,
+      logFilePrefix: 'cloudfront/',
+      defaultBehavior: {
+        origin: origins.S3BucketOrigin.withOriginAccessControl(this.site),
+        viewerProtocolPolicy: cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
+        cachePolicy: cloudfront.CachePolicy.CACHING_OPTIMIZED,
+        responseHeadersPolicy: this.pageHeaders(storage.files),
+        functionAssociations: [
+          { function: this.pageRouter(), eventType: cloudfront.FunctionEventType.VIEWER_REQUEST },
+        ],
+      },
+      additionalBehaviors: {
+        '/api/*': {
+          ...toApi(api.http),
+          allowedMethods: cloudfront.AllowedMethods.ALLOW_ALL,
+          responseHeadersPolicy: this.apiHeaders(),
+        },
+        '/ws': toApi(api.webSockets),
+      },
+    });
+    this.url = `https://${domain?.name ?? this.distribution.distributionDomainName}`;
+    this.deployPage(props);
+
+    Validations.of(this.distribution).acknowledge({
+      id: 'AwsSolutions-CFR1',
+      reason: 'The service has no reason to shut out countries.',
+    });
+    if (!props.firewall) {
+      Validations.of(this.distribution).acknowledge({
+        id: 'AwsSolutions-CFR2',
+        reason: 'A firewall is a setting of the environment; this one does without for its price.',
+      });
+    }
+    if (!domain) {
+      Validations.of(this.distribution).acknowledge({
+        id: 'AwsSolutions-CFR4',
+        reason:
+          'Without a domain and certificate of ours CloudFront lets nobody choose the TLS version for viewers.',
+      });
+    }
+  }
+
+  /** A path without a file name is one of the page's own. */
+  private pageRouter(): cloudfront.Function {
+    return new cloudfront.Function(this, 'PageRouter', {
+      runtime: cloudfront.FunctionRuntime.JS_2_0,
+      code: cloudfront.FunctionCode.fromInline(
+        `function handler(event) {
+  var request = event.request;
+  if (!/\\.\\w+$/.test(request.uri)) request.uri = '/index.html';
+  return request;
+}`,
+      ),
+    });
+  }
+
+  private pageHeaders(files: s3.IBucket): cloudfront.ResponseHeadersPolicy {
+    const filesOrigin = `https://${files.bucketRegionalDomainName}`;
+    return this.headers('PageHeaders', {
+      'default-src': `'self'`,
+      // The editor makes style elements and attributes as it goes.
+      'style-src': `'self' 'unsafe-inline'`,
+      // An artifact is fetched by a redirect to its presigned URL, and a picture shown from memory.
+      'connect-src': `'self' ${filesOrigin}`,
+      'img-src': `'self' data: blob:`,
+      'font-src': `'self' data:`,
+      'worker-src': `'self' blob:`,
+      'object-src': `'none'`,
+      'base-uri': `'none'`,
+      'form-action': `'none'`,
+      'frame-ancestors': `'none'`,
+    });
+  }
+
+  private apiHeaders(): cloudfront.ResponseHeadersPolicy {
+    return this.headers('ApiHeaders', { 'default-src': `'none'`, 'frame-ancestors': `'none'` });
+  }
+
+  private headers(id: string, csp: Record<string, string>): cloudfront.ResponseHeadersPolicy {
+    return new cloudfront.ResponseHeadersPolicy(this, id, {
+      securityHeadersBehavior: {
+        contentSecurityPolicy: {
+          contentSecurityPolicy: Object.entries(csp)
+            .map(([directive, sources]) => `${directive} ${sources}`)
+            .join('; '),
+          override: true,
+        },
+        contentTypeOptions: { override: true },
+        frameOptions: { frameOption: cloudfront.HeadersFrameOption.DENY, override: true },
+        referrerPolicy: {
+          referrerPolicy: cloudfront.HeadersReferrerPolicy.NO_REFERRER,
+          override: true,
+        },
+        strictTransportSecurity: {
+          accessControlMaxAge: Duration.days(365),
+          includeSubdomains: true,
+          override: true,
+        },
+      },
+      customHeadersBehavior: {
+        customHeaders: [
+          {
+            header: 'Permissions-Policy',
+            value: 'camera=(), geolocation=(), microphone=(), payment=()',
+            override: true,
+          },
+          { header: 'Cross-Origin-Opener-Policy', value: 'same-origin', override: true },
+        ],
+      },
+    });
+  }
+
+  /** Files named by their hash stay for ever, with those of earlier versions; the rest is asked for each time. */
+  private deployPage({ environment, site }: WebProps): void {
+    const { auth, name, logRetention } = environment;
+    const common = {
+      destinationBucket: this.site,
+      prune: false,
+      memoryLimit: 512,
+      logGroup: new logs.LogGroup(this, 'DeploymentLogs', {
+        logGroupName: `/recursive-ai-executor/${name}/page-deployment`,
+        retention: logRetention,
+        removalPolicy: RemovalPolicy.DESTROY,
+      }),
+    };
+    const assets = new deployment.BucketDeployment(this, 'Assets', {
+      ...common,
+      sources: [deployment.Source.asset(site, { exclude: ['*', '!assets', '!assets/**'] })],
+      cacheControl: [deployment.CacheControl.fromString('public, max-age=31536000, immutable')],
+    });
+    const page = new deployment.BucketDeployment(this, 'Page', {
+      ...common,
+      sources: [
+        deployment.Source.asset(site, { exclude: ['assets', 'assets/**', 'config.json'] }),
+        deployment.Source.jsonData('config.json', { auth: auth.type }),
+      ],
+      cacheControl: [deployment.CacheControl.fromString('no-cache')],
+      distribution: this.distribution,
+      distributionPaths: ['/*'],
+    });
+    // The page names the assets, so they are there first.
+    page.node.addDependency(assets);
+  }
+}

@@ -1,0 +1,173 @@
+/** The environments and all in which they differ. Account and region come from the AWS CLI's own configuration. */
+import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import type { Policy } from '../functions/core/execution.ts';
+
+export interface Environment {
+  name: 'dev' | 'staging' | 'prod';
+  /** Data outlives the stack: buckets and table are kept, the table cannot be deleted and can be set back in time. */
+  keepsData: boolean;
+  /** Days that executions and their files are kept. */
+  retentionDays: number;
+  logRetention: RetentionDays;
+  sandbox: {
+    /**
+     * isolated: no way to the internet; its endpoints cost about 22 USD a month in each availability zone.
+     * public: a public address, nothing comes in, HTTPS goes out; costs nothing while idle.
+     */
+    network: 'isolated' | 'public';
+    availabilityZones: 1 | 2;
+    architecture: 'ARM64' | 'X86_64';
+    /** 1,024 units are one CPU; Fargate takes only certain pairs of CPU and memory. */
+    cpu: 512 | 1024 | 2048;
+    memoryMiB: 2048 | 3072 | 4096;
+    /** Started sandboxes that wait for an execution. Each costs about 28 USD a month; 0 costs nothing. */
+    warm: number;
+  };
+  limits: {
+    /** Defaults of an execution, see README.md. */
+    maxRetries: number;
+    executionTimeout: number;
+    policy: Policy;
+    /** Requests a second, over all callers, and at once. */
+    requestsPerSecond: number;
+    burst: number;
+    /** Of each caller; 0: as many as it likes. */
+    quotas: {
+      requestsPerMinute: number;
+      executionsAtOnce: number;
+      executionsPerDay: number;
+      tokensPerDay: number;
+    };
+    /**
+     * How many of a function may run at once, where a runaway would cost money or starve the others. Needs an
+     * account whose Lambda concurrency is at least 100 above the sum.
+     * @default - no more than the account allows
+     */
+    concurrency?: { execute: number; generateCode: number; collectResult: number };
+  };
+  /** Who may call: callers with a key made by `npm run keys`, or with a token of an OIDC issuer. */
+  auth: { type: 'api-key' } | { type: 'jwt'; issuer: string; audience: string[] };
+  model: {
+    name: string;
+    /** An OpenAI-compatible server. @default - https://api.openai.com/v1 */
+    baseUrl?: string;
+  };
+  /** @default - the domain name that CloudFront gives */
+  domain?: {
+    name: string;
+    /** A certificate in us-east-1, where CloudFront wants it. */
+    certificateArn: string;
+  };
+  /** Raised by one it makes a new secret between CloudFront and the APIs. @default 1 */
+  originSecret?: number;
+  /** A web application firewall before everything; about 8 USD a month. */
+  firewall: boolean;
+  /** Where alarms and the budget are sent. @default - to the topic only */
+  alarmEmail?: string;
+  alarms: {
+    /** Model tokens in an hour. */
+    tokensPerHour: number;
+  };
+  /** USD a month, of the whole account. */
+  budget: number;
+}
+
+export const environments: readonly Environment[] = [
+  {
+    name: 'dev',
+    keepsData: false,
+    retentionDays: 7,
+    logRetention: RetentionDays.ONE_WEEK,
+    sandbox: {
+      network: 'public',
+      availabilityZones: 2,
+      architecture: 'ARM64',
+      cpu: 1024,
+      memoryMiB: 2048,
+      warm: 0,
+    },
+    limits: {
+      maxRetries: 5,
+      executionTimeout: 30,
+      policy: 'strict',
+      requestsPerSecond: 20,
+      burst: 40,
+      quotas: {
+        requestsPerMinute: 30,
+        executionsAtOnce: 3,
+        executionsPerDay: 200,
+        tokensPerDay: 500_000,
+      },
+    },
+    auth: { type: 'api-key' },
+    model: { name: 'gpt-5-mini' },
+    firewall: false,
+    alarms: { tokensPerHour: 500_000 },
+    budget: 50,
+  },
+  {
+    name: 'staging',
+    keepsData: false,
+    retentionDays: 14,
+    logRetention: RetentionDays.TWO_WEEKS,
+    sandbox: {
+      network: 'isolated',
+      availabilityZones: 1,
+      architecture: 'ARM64',
+      cpu: 1024,
+      memoryMiB: 2048,
+      warm: 0,
+    },
+    limits: {
+      maxRetries: 5,
+      executionTimeout: 30,
+      policy: 'strict',
+      requestsPerSecond: 50,
+      burst: 100,
+      quotas: {
+        requestsPerMinute: 30,
+        executionsAtOnce: 5,
+        executionsPerDay: 500,
+        tokensPerDay: 2_000_000,
+      },
+    },
+    auth: { type: 'api-key' },
+    model: { name: 'gpt-5-mini' },
+    firewall: false,
+    alarms: { tokensPerHour: 1_000_000 },
+    budget: 150,
+  },
+  {
+    name: 'prod',
+    keepsData: true,
+    retentionDays: 90,
+    logRetention: RetentionDays.THREE_MONTHS,
+    sandbox: {
+      network: 'isolated',
+      availabilityZones: 2,
+      architecture: 'ARM64',
+      cpu: 1024,
+      memoryMiB: 2048,
+      warm: 2,
+    },
+    limits: {
+      maxRetries: 5,
+      executionTimeout: 30,
+      policy: 'strict',
+      requestsPerSecond: 200,
+      burst: 400,
+      quotas: {
+        requestsPerMinute: 60,
+        executionsAtOnce: 10,
+        executionsPerDay: 2_000,
+        tokensPerDay: 5_000_000,
+      },
+      concurrency: { execute: 200, generateCode: 200, collectResult: 100 },
+    },
+    auth: { type: 'api-key' },
+    model: { name: 'gpt-5-mini' },
+    firewall: true,
+    alarms: { tokensPerHour: 10_000_000 },
+    budget: 1000,
+  },
+];

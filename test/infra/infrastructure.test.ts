@@ -1,0 +1,363 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import aslValidator from 'asl-validator';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type Route, routes } from '../../functions/api/routes.ts';
+import { bundle, root } from '../../infra/bundle.ts';
+import { definitions, type Handler } from '../../infra/constructs/functions.ts';
+import { environments } from '../../infra/environments.ts';
+import { variablesRead } from './handler-environment.ts';
+import { inventory } from './inventory.ts';
+import { policiesOf, wildcardActions } from './permissions.ts';
+import {
+  functionsOf,
+  ofType,
+  type Synthesized,
+  synthesize,
+  synthesizeWith,
+  type Template,
+} from './synthesize.ts';
+import { resolve } from './values.ts';
+
+const handlers = Object.keys(definitions) as Handler[];
+
+const read = variablesRead(handlers);
+/** Variables that are not set on AWS: the key is in a secret there, and the other has a default that holds. */
+const UNSET = ['OPENAI_API_KEY', 'OPENAI_TIMEOUT'];
+/** Variables of code that is in a bundle and that its handler does not reach. */
+const UNREACHED: Partial<Record<Handler, string[]>> = {
+  // Handlers whose schemas it describes.
+  'api/get-openapi': ['TABLE_NAME', 'BUCKET_NAME'],
+  // Cancelling, which ends an execution as they do, but only an API call does it.
+  'workflow/finish-execution': ['STATE_MACHINE_ARN'],
+  'workflow/workflow-ended': ['STATE_MACHINE_ARN'],
+};
+
+/** The properties of all resources of a type, which a test knows to have those of `P`. */
+const propertiesOf = <P extends object>(template: Template, type: string) =>
+  ofType(template, type).map(([id, { Properties }]) => ({ ...(Properties as P), id }));
+
+interface Container {
+  LinuxParameters: { Capabilities: { Add?: string[]; Drop: string[] } };
+}
+
+interface Statement {
+  Action: string | string[];
+  Resource: string | string[];
+}
+
+/** The one state machine: its definition, and what is put in for `${Name}`. */
+function stateMachineOf(service: Template): { definition: string; values: Record<string, string> } {
+  const [machine] = propertiesOf<{ DefinitionString: string; DefinitionSubstitutions: object }>(
+    service,
+    'AWS::StepFunctions::StateMachine',
+  );
+  if (!machine) throw new Error('The template has no state machine.');
+  return {
+    definition: machine.DefinitionString,
+    values: resolve(machine.DefinitionSubstitutions, service) as Record<string, string>,
+  };
+}
+
+/** What is set on a function. */
+const variablesOf = (properties: object | undefined) =>
+  (properties as { Environment?: { Variables?: Record<string, unknown> } } | undefined)?.Environment
+    ?.Variables ?? {};
+
+describe.each(environments.map(({ name }) => name))('%s', (name) => {
+  let synthesized: Synthesized;
+  let service: Template;
+
+  beforeAll(() => {
+    synthesized = synthesize(name);
+    service = synthesized.service;
+  });
+
+  it('is what was looked at last', async () => {
+    await expect(inventory(synthesized)).toMatchFileSnapshot(`snapshots/${name}.txt`);
+  });
+
+  it('has no unacknowledged finding of cdk-nag', () => {
+    const { violations } = new AwsSolutionsChecks().validateScope(synthesized.stage);
+    expect(violations.map(({ ruleName, violatingResources }) => [ruleName, violatingResources])).toEqual([]);
+  });
+
+  it('gives the sandbox no role, no writable root and no capability that it does not need', () => {
+    const [task] = propertiesOf<{ ContainerDefinitions: Container[] }>(service, 'AWS::ECS::TaskDefinition');
+    expect(task).not.toHaveProperty('TaskRoleArn');
+    const [sandbox] = task?.ContainerDefinitions ?? [];
+    expect(sandbox).toMatchObject({
+      ReadonlyRootFilesystem: true,
+      LinuxParameters: { InitProcessEnabled: true, Tmpfs: [{ ContainerPath: '/tmp' }] },
+    });
+    expect(sandbox).not.toHaveProperty('Secrets');
+    expect(sandbox).not.toHaveProperty('Privileged');
+    const { Add, Drop } = sandbox?.LinuxParameters.Capabilities ?? { Drop: [] };
+    expect(Add).toBeUndefined();
+    const ofDocker =
+      'AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT';
+    expect(ofDocker.split(' ').filter((one) => !Drop.includes(one))).toEqual([
+      'CHOWN',
+      'DAC_OVERRIDE',
+      'FOWNER',
+      'KILL',
+      'SETGID',
+      'SETUID',
+    ]);
+  });
+
+  it('lets nothing into a sandbox, and out to HTTPS only', () => {
+    const [group] = propertiesOf<{ SecurityGroupEgress: object[] }>(
+      service,
+      'AWS::EC2::SecurityGroup',
+    ).filter(({ id }) => id.startsWith('SandboxNetworkSecurityGroup'));
+    expect(group).not.toHaveProperty('SecurityGroupIngress');
+    expect(group?.SecurityGroupEgress).toMatchObject([{ FromPort: 443, ToPort: 443, IpProtocol: 'tcp' }]);
+  });
+
+  it('has a way to the internet in public mode only', () => {
+    const isolated = synthesized.environment.sandbox.network === 'isolated';
+    expect(ofType(service, 'AWS::EC2::Route').length > 0).toBe(!isolated);
+    expect(ofType(service, 'AWS::EC2::NatGateway')).toEqual([]);
+    expect(ofType(service, 'AWS::EC2::InternetGateway')).toHaveLength(isolated ? 0 : 1);
+    const rules = propertiesOf<{ FirewallRules: object[] }>(
+      service,
+      'AWS::Route53Resolver::FirewallRuleGroup',
+    );
+    expect(rules).toHaveLength(isolated ? 1 : 0);
+    if (isolated) {
+      const lists = propertiesOf<{ Domains: unknown }>(service, 'AWS::Route53Resolver::FirewallDomainList');
+      const allowed = lists.flatMap(({ Domains }) => resolve(Domains, service) as string[]);
+      expect(allowed.filter((domain) => domain.includes('*'))).toEqual(['*']);
+      expect(rules[0]?.FirewallRules).toMatchObject([{ Action: 'ALLOW' }, { Action: 'BLOCK', Priority: 2 }]);
+    }
+  });
+
+  it('has no bucket that the public may read', () => {
+    for (const bucket of propertiesOf<{ PublicAccessBlockConfiguration: object }>(
+      service,
+      'AWS::S3::Bucket',
+    )) {
+      expect(bucket.PublicAccessBlockConfiguration).toEqual({
+        BlockPublicAcls: true,
+        BlockPublicPolicy: true,
+        IgnorePublicAcls: true,
+        RestrictPublicBuckets: true,
+      });
+      expect(bucket).toHaveProperty('BucketEncryption');
+      expect(bucket).not.toHaveProperty('AccessControl', 'PublicRead');
+    }
+  });
+
+  it('keeps its data where it should', () => {
+    const { keepsData } = synthesized.environment;
+    const [[, table] = []] = ofType(service, 'AWS::DynamoDB::Table');
+    expect(table?.DeletionPolicy).toBe(keepsData ? 'Retain' : 'Delete');
+    expect(table?.Properties.DeletionProtectionEnabled).toBe(keepsData);
+    const [[, files] = []] = ofType(service, 'AWS::S3::Bucket').filter(([id]) =>
+      id.startsWith('StorageFiles'),
+    );
+    expect(files?.DeletionPolicy).toBe(keepsData ? 'Retain' : 'Delete');
+  });
+
+  it('limits and logs the requests of both APIs', () => {
+    const stages = propertiesOf<{ StageName: string; DefaultRouteSettings: object }>(
+      service,
+      'AWS::ApiGatewayV2::Stage',
+    );
+    expect(stages.map(({ StageName }) => StageName).sort()).toEqual(['api', 'ws']);
+    for (const stage of stages) {
+      expect(stage.DefaultRouteSettings).toMatchObject({
+        ThrottlingRateLimit: synthesized.environment.limits.requestsPerSecond,
+        ThrottlingBurstLimit: synthesized.environment.limits.burst,
+      });
+      expect(stage).toHaveProperty('AccessLogSettings.DestinationArn');
+    }
+  });
+
+  it('has every route, and asks who calls on every one that is not open', () => {
+    const found = propertiesOf<{ RouteKey: string; AuthorizationType: string }>(
+      service,
+      'AWS::ApiGatewayV2::Route',
+    )
+      .filter(({ RouteKey }) => !RouteKey.startsWith('$'))
+      .map(({ RouteKey, AuthorizationType }) => [RouteKey, AuthorizationType]);
+    const wanted = (routes as readonly Route[]).map(({ method, path, open }) => [
+      `${method} ${path}`,
+      open ? 'NONE' : 'CUSTOM',
+    ]);
+    expect(found.sort()).toEqual(wanted.sort());
+  });
+
+  it('serves page, API and WebSockets on one domain, the APIs by the secret of CloudFront', () => {
+    const [distribution] = propertiesOf<{
+      DistributionConfig: {
+        CacheBehaviors: { PathPattern: string }[];
+        Origins: { CustomOriginConfig?: object; OriginCustomHeaders?: { HeaderName: string }[] }[];
+        WebACLId?: unknown;
+      };
+    }>(service, 'AWS::CloudFront::Distribution');
+    if (!distribution) throw new Error('The template has no distribution.');
+    const config = distribution.DistributionConfig;
+    expect(config.CacheBehaviors.map(({ PathPattern }) => PathPattern)).toEqual(['/api/*', '/ws']);
+    for (const { CustomOriginConfig, OriginCustomHeaders } of config.Origins) {
+      const headers = (OriginCustomHeaders ?? []).map(({ HeaderName }) => HeaderName);
+      expect(headers).toEqual(CustomOriginConfig ? ['x-origin-secret'] : []);
+    }
+    expect('WebACLId' in config).toBe(synthesized.environment.firewall);
+  });
+
+  it('holds no secret in plain text', () => {
+    const text = JSON.stringify(service);
+    expect(text.match(/"OPENAI_API_KEY"|\bsk-[A-Za-z0-9]{8}/g)).toBeNull();
+    for (const { Properties } of functionsOf(synthesized).values()) {
+      const { ORIGIN_SECRET } = variablesOf(Properties);
+      if (ORIGIN_SECRET) expect(JSON.stringify(ORIGIN_SECRET)).toContain('{{resolve:secretsmanager:');
+    }
+  });
+
+  it('has a state machine whose definition is valid, with nothing left to substitute', () => {
+    const { definition, values } = stateMachineOf(service);
+    const unused = new Set(Object.keys(values));
+    const text = definition.replace(/\$\{(\w+)\}/g, (whole, key) => {
+      unused.delete(key);
+      return values[key] ?? whole;
+    });
+    expect(text.match(/\$\{\w+\}/g)).toBeNull();
+    expect([...unused]).toEqual([]);
+    const { isValid, errorsText } = aslValidator(JSON.parse(text));
+    expect(isValid, errorsText?.('\n')).toBe(true);
+  });
+
+  it('has a workflow that may call its functions, start its task, and nothing else of ours', () => {
+    const { values } = stateMachineOf(service);
+    const statements = propertiesOf<{ PolicyDocument: unknown }>(service, 'AWS::IAM::Policy')
+      .filter(({ id }) => id.startsWith('WorkflowStateMachineRole'))
+      .map(({ PolicyDocument }) => resolve(PolicyDocument, service) as { Statement: Statement[] })
+      .flatMap((document) => document.Statement);
+    const resourcesOf = (action: string) =>
+      statements.filter(({ Action }) => [Action].flat().includes(action)).flatMap(({ Resource }) => Resource);
+    expect(resourcesOf('lambda:InvokeFunction').sort()).toEqual(
+      Object.entries(values)
+        .filter(([key]) => key.endsWith('FunctionArn'))
+        .map(([, arn]) => arn)
+        .sort(),
+    );
+    expect(resourcesOf('ecs:RunTask')).toEqual([
+      expect.stringMatching(`:task-definition/${values.SandboxTaskDefinition}:\\*$`),
+    ]);
+    expect(resourcesOf('iam:PassRole')).toHaveLength(1);
+  });
+
+  it('sets on each function the variables that it reads, and no others', () => {
+    const functions = functionsOf(synthesized);
+    const difference = handlers.map((handler) => {
+      const set = Object.keys(variablesOf(functions.get(handler)?.Properties));
+      const unset = [...UNSET, ...(UNREACHED[handler] ?? [])];
+      const wanted = [...(read.get(handler) ?? [])].filter((variable) => !unset.includes(variable));
+      return {
+        handler,
+        missing: wanted.filter((variable) => !set.includes(variable)),
+        needless: set.filter((variable) => !wanted.includes(variable)),
+      };
+    });
+    expect(difference.filter(({ missing, needless }) => missing.length + needless.length > 0)).toEqual([]);
+  });
+
+  it('checks programs with the Python that the sandbox has', () => {
+    const dockerfile = readFileSync(join(root, 'sandbox-image', 'Dockerfile'), 'utf8');
+    const version = /\bpython:(\d+\.\d+)/.exec(dockerfile)?.[1];
+    expect(functionsOf(synthesized).get('workflow/check-code')?.Properties.Runtime).toBe(`python${version}`);
+  });
+
+  it('grants no action by a pattern', () => {
+    expect(wildcardActions(policiesOf(synthesized))).toEqual([]);
+  });
+
+  it('tells for every alarm what to do', () => {
+    const headings = readFileSync(join(root, 'docs', 'operations.md'), 'utf8').match(/^#+ .*$/gm) ?? [];
+    const anchors = headings.map((heading) => heading.replace(/^#+ /, ''));
+    const alarms = propertiesOf<{ AlarmDescription: string; AlarmActions: object[] }>(
+      service,
+      'AWS::CloudWatch::Alarm',
+    );
+    for (const { AlarmDescription, AlarmActions } of alarms) {
+      const anchor = /docs\/operations\.md#([\w-]+)$/.exec(AlarmDescription)?.[1];
+      expect(anchors).toContain(anchor);
+      expect(AlarmActions).toHaveLength(1);
+    }
+  });
+});
+
+describe('settings', () => {
+  it('make a JWT authorizer of an issuer', () => {
+    const { service } = synthesizeWith('dev', {
+      auth: { type: 'jwt', issuer: 'https://issuer.example', audience: ['executor'] },
+    });
+    expect(propertiesOf(service, 'AWS::ApiGatewayV2::Authorizer')).toMatchObject([
+      {
+        AuthorizerType: 'JWT',
+        JwtConfiguration: { Issuer: 'https://issuer.example', Audience: ['executor'] },
+      },
+    ]);
+    const types = propertiesOf<{ AuthorizationType: string }>(service, 'AWS::ApiGatewayV2::Route').map(
+      ({ AuthorizationType }) => AuthorizationType,
+    );
+    expect(new Set(types)).toEqual(new Set(['JWT', 'NONE']));
+  });
+
+  it('serve a domain of ours', () => {
+    const certificateArn = 'arn:aws:acm:us-east-1:111122223333:certificate/1';
+    const { service } = synthesizeWith('dev', { domain: { name: 'run.example.com', certificateArn } });
+    expect(propertiesOf(service, 'AWS::CloudFront::Distribution')).toMatchObject([
+      {
+        DistributionConfig: {
+          Aliases: ['run.example.com'],
+          ViewerCertificate: { AcmCertificateArn: certificateArn, MinimumProtocolVersion: 'TLSv1.2_2021' },
+        },
+      },
+    ]);
+  });
+});
+
+describe('bundles', () => {
+  it('load and export their handlers', () => {
+    const files = Object.values(bundle(handlers)).map(
+      (folder) => pathToFileURL(join(folder, 'index.mjs')).href,
+    );
+    const load = `for (const file of ${JSON.stringify(files)}) {
+      const { handler } = await import(file);
+      if (typeof handler !== 'function') throw new Error(file + ' has no handler');
+    }`;
+    execFileSync(process.execPath, ['--input-type=module', '--eval', load], {
+      env: { AWS_REGION: 'eu-central-1', AWS_LAMBDA_FUNCTION_NAME: 'test' },
+      stdio: 'pipe',
+    });
+  });
+
+  it('are small', () => {
+    const large = Object.entries(bundle(handlers))
+      .map(([handler, folder]) => [handler, statSync(join(folder, 'index.mjs')).size] as const)
+      .filter(([, size]) => size > 1024 * 1024);
+    expect(large).toEqual([]);
+  });
+
+  it('of the policy check has its rules and nothing else of the sandbox image', () => {
+    const synthesized = synthesize('dev');
+    const folder = assetOf(synthesized, 'workflow/check-code');
+    const load = 'from policy.check_code import handler; assert callable(handler)';
+    execFileSync('python3', ['-B', '-c', load], { cwd: folder });
+    expect(existsSync(join(folder, 'sandbox'))).toBe(false);
+    expect(existsSync(join(folder, 'Dockerfile'))).toBe(false);
+  });
+});
+
+/** The folder of a function's code. */
+function assetOf(synthesized: Synthesized, name: string): string {
+  const code = functionsOf(synthesized).get(name)?.Properties.Code;
+  const { S3Key } = code as { S3Key: string };
+  return join(synthesized.assembly, '..', `asset.${S3Key.replace('.zip', '')}`);
+}

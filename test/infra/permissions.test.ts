@@ -1,0 +1,124 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import {
+  type Call,
+  evaluate,
+  parseCalls,
+  policiesOf,
+  type Statement,
+  unjustified,
+  wildcardActions,
+} from './permissions.ts';
+import { type Synthesized, synthesize } from './synthesize.ts';
+
+/** The calls of one run of a function, as they are recorded. */
+const RECORDED = `
+{"function":"workflow/run-code","service":"DynamoDB","operation":"UpdateItem","resource":"EXECUTION#1"}
+{"function":"workflow/run-code","service":"DynamoDB","operation":"GetItem","resource":"EXECUTION#1"}
+{"function":"workflow/run-code","service":"DynamoDB","operation":"GetItem","resource":"SANDBOX#s"}
+{"function":"workflow/run-code","service":"DynamoDB","operation":"Query","resource":"EXECUTION#1"}
+{"function":"workflow/run-code","service":"DynamoDB","operation":"PutItem","resource":"EXECUTION#1"}
+{"function":"workflow/run-code","service":"S3","operation":"GetObject","resource":"mailbox/s/results/1-1.json"}
+{"function":"workflow/run-code","service":"S3","operation":"HeadObject","resource":"mailbox/s/artifacts/1-1/plot.png"}
+{"function":"workflow/run-code","service":"S3","operation":"GetObject","resource":"executions/1/attempts/1/code.py"}
+{"function":"workflow/run-code","service":"S3","operation":"PutObject","resource":"executions/1/attempts/1/output.txt"}
+{"function":"workflow/run-code","service":"S3","operation":"PutObject","resource":"jobs/s.json"}
+{"function":"workflow/run-code","service":"ApiGatewayManagementApi","operation":"PostToConnection","resource":"c1"}
+{"function":"workflow/run-code","service":"SFN","operation":"SendTaskSuccess","resource":""}
+`;
+
+let synthesized: Synthesized;
+let policies: Map<string, Statement[]>;
+let calls: Call[];
+
+beforeAll(() => {
+  synthesized = synthesize('dev');
+  policies = policiesOf(synthesized);
+  calls = parseCalls(RECORDED);
+});
+
+/** The policies with other statements for `workflow/run-code`. */
+const withStatements = (change: (statements: Statement[]) => Statement[]) =>
+  new Map(policies).set('workflow/run-code', change(policies.get('workflow/run-code') ?? []));
+
+const plus = (statement: Statement) => withStatements((statements) => [...statements, statement]);
+
+const without = (action: string) =>
+  withStatements((statements) =>
+    statements.flatMap((statement) => {
+      const Action = [statement.Action].flat().filter((one) => one !== action);
+      return Action.length > 0 ? [{ ...statement, Action }] : [];
+    }),
+  );
+
+describe('evaluate', () => {
+  it('allows what a function is there for', () => {
+    const { refused, unused } = evaluate(calls, policies, synthesized);
+    expect(refused).toEqual([]);
+    expect(unjustified(unused).filter((one) => one.startsWith('workflow/run-code'))).toEqual([]);
+  });
+
+  it.each([
+    'dynamodb:UpdateItem',
+    'dynamodb:GetItem',
+    'dynamodb:Query',
+    's3:GetObject',
+    's3:PutObject',
+    'execute-api:ManageConnections',
+    'states:SendTaskSuccess',
+  ])('finds that %s was taken away', (action) => {
+    const { refused } = evaluate(calls, without(action), synthesized);
+    expect(refused).not.toEqual([]);
+    expect(refused.every((one) => one.includes(`may not ${action}`))).toBe(true);
+  });
+
+  it('finds what is granted and not used', () => {
+    const more = plus({ Effect: 'Allow', Action: 'dynamodb:Scan', Resource: 'arn:aws:dynamodb:::table/t' });
+    const { unused } = evaluate(calls, more, synthesized);
+    expect(unjustified(unused)).toContain('workflow/run-code dynamodb:Scan arn:aws:dynamodb:::table/t');
+  });
+
+  it('holds calls to the keys that a statement names', () => {
+    const call = (service: string, operation: string, resource: string): Call => ({
+      function: 'workflow/run-code',
+      service,
+      operation,
+      resource,
+    });
+    const { refused } = evaluate(
+      [
+        call('DynamoDB', 'GetItem', 'KEY#1'),
+        call('S3', 'PutObject', 'mailbox/s/results/1-1.json'),
+        call('SFN', 'StartExecution', ''),
+        call('ECS', 'RunTask', ''),
+      ],
+      policies,
+      synthesized,
+    );
+    expect(refused.map((one) => one.split(' ')[3])).toEqual([
+      'dynamodb:GetItem',
+      'ecs:RunTask',
+      'iam:PassRole',
+      's3:PutObject',
+      'states:StartExecution',
+    ]);
+  });
+
+  it('lets whoever keeps the pool of sandboxes start them', () => {
+    const call: Call = { function: 'workflow/maintain', service: 'ECS', operation: 'RunTask', resource: '' };
+    expect(evaluate([call], policies, synthesized).refused).toEqual([]);
+  });
+
+  it('refuses to guess about what it does not know', () => {
+    const call: Call = { function: 'workflow/run-code', service: 'SNS', operation: 'Publish', resource: '' };
+    expect(() => evaluate([call], policies, synthesized)).toThrow('SNS Publish');
+    expect(() => evaluate([{ ...call, function: 'workflow/none' }], policies, synthesized)).toThrow(
+      'workflow/none',
+    );
+  });
+});
+
+it('finds actions granted by a pattern', () => {
+  const more = plus({ Effect: 'Allow', Action: 's3:Get*', Resource: '*' });
+  expect(wildcardActions(more)).toEqual(['workflow/run-code s3:Get*']);
+  expect(wildcardActions(policies)).toEqual([]);
+});
