@@ -44,6 +44,8 @@ export interface Runtime {
 
 // On a terminal only what went wrong is of interest. Set before a handler is loaded, and with it the logger.
 process.env.POWERTOOLS_LOG_LEVEL ??= 'ERROR';
+process.env.POWERTOOLS_SERVICE_NAME = 'recursive-ai-executor-local';
+process.env.POWERTOOLS_METRICS_DISABLED ??= 'true';
 // The versions that package-lock.json pins run on every Node that package.json allows.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
 
@@ -201,8 +203,9 @@ async function loadHandler<Event, Result = APIGatewayProxyResultV2>(
   const handler: Handler<Event, Result> = (await import(`../functions/${folder}/${file}.ts`)).handler;
   const invocations = await InvokeStore.getInstanceAsync();
   return (event, context, callback) =>
-    invocations.run({ [InvokeStoreBase.PROTECTED_KEYS.REQUEST_ID]: context.awsRequestId }, () =>
-      handler(event, context, callback),
+    invocations.run(
+      { [InvokeStoreBase.PROTECTED_KEYS.REQUEST_ID]: context.awsRequestId, function: `${folder}/${file}` },
+      () => handler(event, context, callback),
     );
 }
 
@@ -210,7 +213,7 @@ async function loadHandler<Event, Result = APIGatewayProxyResultV2>(
 function loadWorkflow(): unknown {
   const substitutions: Record<string, string> = {
     SandboxClusterArn: CLUSTER,
-    SandboxTaskDefinitionArn: TASK_DEFINITION,
+    SandboxTaskDefinition: TASK_DEFINITION,
     SandboxSubnets: 'local',
     SandboxSecurityGroups: 'local',
     SandboxAssignPublicIp: 'DISABLED',

@@ -27,8 +27,16 @@ function run(command: string, args: string[]): boolean {
 function runVitest(config: string): Result {
   const file = path.join(folder, 'vitest.json');
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
-  const ok = run(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', '--config', config, ...reporters]);
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(readFileSync(file, 'utf8'));
+  const ok = run(process.execPath, [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--config',
+    config,
+    ...reporters,
+  ]);
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
+    readFileSync(file, 'utf8'),
+  );
   return { ok, passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests + numTodoTests };
 }
 
@@ -39,11 +47,12 @@ async function runPython(): Promise<Result> {
 }
 
 try {
-  const browser = process.argv.includes('--browser');
-  const results = browser
+  process.env.RECORD_AWS_CALLS = path.join(folder, 'calls.jsonl');
+  const results = process.argv.includes('--browser')
     ? [runVitest('vitest.browser.config.ts')]
-    : [await runPython(), runVitest('vitest.config.ts')];
-  const total = (field: 'passed' | 'failed' | 'skipped') => results.reduce((sum, result) => sum + result[field], 0);
+    : [await runPython(), runVitest('vitest.config.ts'), runVitest('vitest.recorded.config.ts')];
+  const total = (field: 'passed' | 'failed' | 'skipped') =>
+    results.reduce((sum, result) => sum + result[field], 0);
   const sum = { passed: total('passed'), failed: total('failed'), skipped: total('skipped') };
   if (process.env.TEST_REPORT) writeFileSync(process.env.TEST_REPORT, JSON.stringify(sum));
   process.stdout.write(`\n${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped\n`);

@@ -1,5 +1,6 @@
 /**
- * POST /execute: stores the execution, starts its workflow and, unless asked not to, waits a while for the end.
+ * POST /execute: if the caller's quotas allow, stores the execution, starts its workflow and, unless asked not to,
+ * waits a while for the end.
  *
  *   Prefer: wait=N          (RFC 7240) answers 200 if it ends within N seconds (at most 25; default 20), else 202
  *   Prefer: respond-async   answers 202 at once
@@ -12,6 +13,7 @@ import { ConditionFailed, Problem } from '../core/errors.ts';
 import { type ExecuteRequest, executeRequestSchema, isFinal } from '../core/execution.ts';
 import { launchExecution, readExecution } from '../core/lifecycle.ts';
 import { type ApiRequest, type ApiResponse, apiHandler, check } from '../core/middleware.ts';
+import { letIn } from '../core/quotas.ts';
 import {
   claimIdempotencyKey,
   count,
@@ -43,16 +45,24 @@ async function begin({ owner, headers }: ApiRequest, body: ExecuteRequest): Prom
   const record = newExecution(owner, body);
   const key = headers['idempotency-key'];
   const id = key ? await idForKey(owner, key, record, body) : record.execution_id;
-  try {
-    await createExecution({ ...record, execution_id: id });
-    await count({ started: 1 });
-  } catch (error) {
-    if (!(error instanceof ConditionFailed)) throw error;
-    // The same request came before. It may have got no further than to store the execution.
-  }
-  const execution = (await getExecution(id)) ?? record;
+  const execution = (key && (await getExecution(id))) || (await store({ ...record, execution_id: id }));
+  // If the same request came before, it may have got no further than to store the execution.
   if (execution.status === 'queued') await launchExecution(execution);
   return execution;
+}
+
+/** @throws QuotaExceeded: then nothing is stored. */
+async function store(record: ExecutionRecord): Promise<ExecutionRecord> {
+  await letIn(record.owner, record.execution_id);
+  try {
+    await createExecution(record);
+    await count({ started: 1 });
+    return record;
+  } catch (error) {
+    if (!(error instanceof ConditionFailed)) throw error;
+    // The same request, at the same time.
+    return (await getExecution(record.execution_id)) ?? record;
+  }
 }
 
 async function idForKey(owner: string, key: string, record: ExecutionRecord, body: ExecuteRequest) {

@@ -2,7 +2,7 @@
  * GET /executions/{id}/artifacts/{name}?attempt=N: redirects to a short-lived URL of the file, by default of the last
  * attempt that left one of this name. Everything but plain pictures is sent as a download: an artifact is untrusted.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { ownExecution } from '../core/access.ts';
 import { Problem } from '../core/errors.ts';
 import { artifactKey, jobId, presign } from '../core/mailbox.ts';

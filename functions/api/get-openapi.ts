@@ -1,5 +1,5 @@
 /** GET /openapi.json: OpenAPI 3.1, generated from the table of routes and the schemas that validate requests. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { eventSchema } from '../core/events.ts';
 import { executeRequestSchema, executionSchema, historySchema } from '../core/execution.ts';
 import { apiHandler } from '../core/middleware.ts';

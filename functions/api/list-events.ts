@@ -1,5 +1,5 @@
 /** GET /executions/{id}/events?after=N: the events after sequence number N, for a client that polls. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { ownExecution } from '../core/access.ts';
 import { apiHandler, check } from '../core/middleware.ts';
 import { listEvents } from '../core/store.ts';

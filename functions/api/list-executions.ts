@@ -1,5 +1,5 @@
 /** GET /executions?limit&cursor: the caller's history, newest first. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { Problem } from '../core/errors.ts';
 import type { History } from '../core/execution.ts';
 import { toSummary } from '../core/lifecycle.ts';

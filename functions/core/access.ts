@@ -1,5 +1,5 @@
 /** Who may see what: an execution is visible to its owner only, and to the holder of its ticket by WebSocket. */
-import { timingSafeEqual } from 'node:crypto';
+import { sameSecret } from './constant-time.ts';
 import { Problem } from './errors.ts';
 import { type ExecutionRecord, getExecution } from './store.ts';
 
@@ -17,6 +17,5 @@ export async function ownExecution(owner: string, id: string | undefined): Promi
 
 /** Whether `ticket` opens the WebSocket of `execution`. */
 export function opens(ticket: string, execution: ExecutionRecord): boolean {
-  const [given, expected] = [Buffer.from(ticket), Buffer.from(execution.ticket)];
-  return given.length === expected.length && timingSafeEqual(given, expected);
+  return sameSecret(ticket, execution.ticket);
 }

@@ -16,6 +16,7 @@ import {
   startedSchema,
   uploadSize,
 } from './mailbox.ts';
+import { measure } from './metrics.ts';
 import { publish } from './publish.ts';
 import {
   type AttemptRecord,
@@ -73,6 +74,7 @@ async function collectReady(sandboxId: string, key: string): Promise<void> {
   if (!ready) return;
   try {
     const sandbox = await setSandboxReady(sandboxId, ready);
+    measure('SandboxStartTime', (Date.now() - Date.parse(sandbox.created_at)) / 1000);
     await setIsolation(ready.isolation);
     if (!sandbox.execution_id) return;
     await publish(sandbox.execution_id, { type: 'sandbox.ready', isolation: ready.isolation });

@@ -51,8 +51,28 @@ export const config = {
   get retentionDays() {
     return number('RETENTION_DAYS', 30, { min: 1, max: 3650 });
   },
+  /** What a caller may start; 0: as much as it likes. */
+  get quotas() {
+    return {
+      requestsPerMinute: number('QUOTA_REQUESTS_PER_MINUTE', 0, { min: 0, max: 1_000_000 }),
+      executionsAtOnce: number('QUOTA_EXECUTIONS_AT_ONCE', 0, { min: 0, max: 1_000 }),
+      executionsPerDay: number('QUOTA_EXECUTIONS_PER_DAY', 0, { min: 0, max: 10_000_000 }),
+    };
+  },
+  /** Model tokens of a caller; 0: as many as it likes. */
+  get tokensPerDay() {
+    return number('QUOTA_TOKENS_PER_DAY', 0, { min: 0, max: 1_000_000_000_000 });
+  },
+  /** What CloudFront sends along with every request; unset where there is no CloudFront. */
+  get originSecret() {
+    return process.env.ORIGIN_SECRET || undefined;
+  },
   get modelName() {
     return process.env.OPENAI_MODEL?.trim() || 'gpt-5-mini';
+  },
+  /** The secret that holds the model server's key, if OPENAI_API_KEY does not. */
+  get modelKeySecretArn() {
+    return process.env.OPENAI_API_KEY_SECRET_ARN?.trim() || undefined;
   },
   /** The model server's settings; `timeout` is the seconds of silence after which a request is given up. */
   get model() {

@@ -53,3 +53,10 @@ export class Problem extends Error {
     super(detail);
   }
 }
+
+/** A caller has used up a quota. `retryAfter`: seconds after which to try again. */
+export class QuotaExceeded extends Problem {
+  constructor(detail: string, retryAfter: number) {
+    super(429, 'quota-exceeded', 'Quota exceeded', detail, [], { 'retry-after': String(retryAfter) });
+  }
+}

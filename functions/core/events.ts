@@ -2,7 +2,7 @@
  * The vocabulary of what happens in an execution, shared by the workflow, the WebSocket and the UI.
  * Each event has a sequence number, 1, 2, 3 … without gaps within its execution.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { attemptSchema, executionSummarySchema, violationSchema } from './execution.ts';
 
 const attempt = z.int().min(1);

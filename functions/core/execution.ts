@@ -12,7 +12,7 @@
  * attempt back from `running` to `waiting`: the same code is run again in another sandbox. Every change is a
  * conditional write on the status before it, so a late or repeated message changes nothing.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const LIMITS = {
   /** characters of a prompt */

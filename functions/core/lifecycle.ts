@@ -19,6 +19,7 @@ import {
   isFinal,
   type Usage,
 } from './execution.ts';
+import { measure } from './metrics.ts';
 import { publish, publishOnce } from './publish.ts';
 import { stopSandbox } from './sandboxes.ts';
 import {
@@ -217,6 +218,7 @@ export async function endAttempt(
   let announce = publish;
   try {
     ended = await moveAttempt(attempt, to, { ...outcome, finished_at: new Date().toISOString() });
+    measureAttempt(ended);
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;
     // Done before: perhaps by one who died before telling.
@@ -232,6 +234,11 @@ export async function endAttempt(
     });
   }
   return verdictAfter(execution, ended);
+}
+
+function measureAttempt({ status, error_category, execution_time }: AttemptRecord): void {
+  if (status === 'failed' && error_category) measure('AttemptsFailed', 1, error_category);
+  if (execution_time !== null) measure('RunTime', execution_time);
 }
 
 /** What is next after an attempt as it stands now. */
@@ -303,11 +310,15 @@ async function conclude(
   // Before the sandbox is stopped, which the workflow would take for the loss of it.
   if (status === 'cancelled') await stopWorkflow(ended.execution_id);
   const usage = sumUsage(await listAttempts(ended.execution_id));
+  const time = seconds(ended.created_at, ended.finished_at ?? ended.created_at);
+  measure('ExecutionsEnded', 1, status);
+  measure('ExecutionTime', time);
+  if (status === 'succeeded') measure('AttemptsBeforeSuccess', ended.attempts);
   await count(
     {
       [status]: 1,
       attempts_of_succeeded: status === 'succeeded' ? ended.attempts : 0,
-      total_time: seconds(ended.created_at, ended.finished_at ?? ended.created_at),
+      total_time: time,
       prompt_tokens: usage?.prompt_tokens ?? 0,
       completion_tokens: usage?.completion_tokens ?? 0,
     },

@@ -20,7 +20,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
-import { z } from 'zod';
+import * as z from 'zod';
 import { s3 } from './aws.ts';
 import { config } from './config.ts';
 import { MalformedUpload } from './errors.ts';

@@ -2,9 +2,10 @@
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { type InvalidField, Problem, SandboxLost, SandboxNotStarted } from './errors.ts';
 import { logger } from './logger.ts';
+import { cameThroughCloudFront } from './origin.ts';
 
 /** A handler of a workflow state: its input is checked by `schema`, its errors keep their names for Retry and Catch. */
 export function workflowHandler<S extends z.ZodType, R>(
@@ -78,17 +79,28 @@ export function apiHandler(handle: (request: ApiRequest) => Promise<ApiResponse>
     });
 }
 
+/** @throws Problem for who does not come through CloudFront, or by a token that does not say whose it is. */
 function toRequest(event: APIGatewayProxyEventV2): ApiRequest {
-  const { authorizer } = (event as unknown as Authorized).requestContext;
-  const subject = authorizer?.jwt?.claims?.sub;
+  if (!cameThroughCloudFront(event.headers)) {
+    const detail = 'The API is not to be called at this address, but at that of the page, under /api.';
+    throw new Problem(403, 'wrong-address', 'Wrong address', detail);
+  }
   return {
-    owner: authorizer?.lambda?.owner ?? (typeof subject === 'string' ? subject : 'local'),
+    owner: ownerIn((event as unknown as Authorized).requestContext),
     path: definedValues(event.pathParameters),
     query: definedValues(event.queryStringParameters),
     headers: definedValues(event.headers),
     requestId: event.requestContext.requestId,
     json: () => parseBody(event),
   };
+}
+
+function ownerIn({ authorizer }: Authorized['requestContext']): string {
+  if (!authorizer) return 'local';
+  const owner = authorizer.lambda?.owner ?? authorizer.jwt?.claims?.sub;
+  if (typeof owner === 'string' && owner) return owner;
+  const detail = 'The token names nobody: it needs the claim "sub".';
+  throw new Problem(401, 'unknown-caller', 'Unknown caller', detail);
 }
 
 function definedValues(values: Record<string, string | undefined> | undefined): Record<string, string> {

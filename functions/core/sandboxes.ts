@@ -18,6 +18,7 @@ import { config } from './config.ts';
 import { ConditionFailed } from './errors.ts';
 import { logger } from './logger.ts';
 import { createMailbox, SANDBOX_LIFETIME } from './mailbox.ts';
+import { measure } from './metrics.ts';
 import { publish } from './publish.ts';
 import {
   assignSandbox,
@@ -56,12 +57,14 @@ export async function acquireSandbox(execution: ExecutionRecord): Promise<Sandbo
     const warm = await claimWarmSandbox(execution);
     if (warm) {
       await assignSandbox(execution.execution_id, warm.sandbox_id, execution.sandbox_id);
+      measure('WarmHit', 1);
       await publish(execution.execution_id, { type: 'sandbox.ready', isolation: warm.isolation ?? {} });
       return planSandbox();
     }
   }
   const own = await planSandbox(execution.execution_id);
   await assignSandbox(execution.execution_id, own.sandbox_id, execution.sandbox_id);
+  measure('WarmHit', 0);
   return own;
 }
 

@@ -9,6 +9,8 @@
  *   CONNECTION#{c}           CONNECTION      the execution that a WebSocket may follow
  *   IDEMPOTENCY#{owner}#{k}  IDEMPOTENCY     the execution that an Idempotency-Key started
  *   SANDBOX#{id}             SANDBOX         a sandbox (index `work` while warm)
+ *   KEY#{id}                 KEY             an API key, its secret hashed (index `work`, for the command line)
+ *   QUOTA#{owner}            QUOTA           what a caller has used of its quotas
  *   SERVICE                  COUNTERS        what /metrics counts
  *   SERVICE                  ISOLATION       the isolation that sandboxes reported last
  *
@@ -91,6 +93,34 @@ export interface AttemptRecord {
   task_token?: string;
 }
 
+export interface KeyRecord {
+  key_id: string;
+  /** Who calls with it: the owner of the executions that it starts. Several keys may have one. */
+  owner: string;
+  /** What it is for, as whoever made it said. */
+  name: string;
+  /** SHA-256 of its secret, in hex. */
+  secret_hash: string;
+  /** The last characters of the key, by which its holder can tell which one it is. */
+  last_four: string;
+  created_at: string;
+  revoked_at?: string;
+}
+
+/** What a caller has used. The counts are of the minute and the day (UTC, as `2026-01-31T12:00` and `2026-01-31`). */
+export interface QuotaRecord {
+  owner: string;
+  /** Counts the changes. */
+  version: number;
+  minute: string;
+  requests: number;
+  day: string;
+  executions: number;
+  tokens: number;
+  /** The executions that were under way when last looked at, with the times at which they were let in. */
+  running: Record<string, string>;
+}
+
 export type SandboxStatus = 'starting' | 'ready' | 'stopped';
 
 export interface SandboxRecord {
@@ -120,6 +150,9 @@ export interface Counters {
   errors: Record<string, number>;
 }
 
+/** Longer than a day's counts and than any execution. */
+const QUOTA_SECONDS = 2 * 86_400;
+
 type Key = { pk: string; sk: string };
 type Fields = Record<string, unknown>;
 
@@ -139,6 +172,8 @@ const followerKey = (id: string, connectionId: string): Key => ({
 });
 const connectionKey = (connectionId: string): Key => ({ pk: `CONNECTION#${connectionId}`, sk: 'CONNECTION' });
 const sandboxKey = (id: string): Key => ({ pk: `SANDBOX#${id}`, sk: 'SANDBOX' });
+const keyKey = (id: string): Key => ({ pk: `KEY#${id}`, sk: 'KEY' });
+const quotaKey = (owner: string): Key => ({ pk: `QUOTA#${owner}`, sk: 'QUOTA' });
 const COUNTERS: Key = { pk: 'SERVICE', sk: 'COUNTERS' };
 const ISOLATION: Key = { pk: 'SERVICE', sk: 'ISOLATION' };
 
@@ -319,7 +354,7 @@ export function listQueuedExecutions(limit: number): Promise<ExecutionRecord[]> 
   return queryWork<ExecutionRecord>('queued', limit);
 }
 
-function queryWork<T>(work: 'queued' | 'warm', limit?: number) {
+function queryWork<T>(work: 'queued' | 'warm' | 'key', limit?: number) {
   return queryAll<T>({
     IndexName: 'work',
     KeyConditionExpression: '#work = :work',
@@ -336,7 +371,8 @@ export async function claimIdempotencyKey(
   executionId: string,
   fingerprint: string,
 ) {
-  const itemKey = { pk: `IDEMPOTENCY#${owner}#${key}`, sk: 'IDEMPOTENCY' };
+  // An owner may have any name; encoded, it has no # and so cannot run into the key of another.
+  const itemKey = { pk: `IDEMPOTENCY#${encodeURIComponent(owner)}#${key}`, sk: 'IDEMPOTENCY' };
   const claim = { execution_id: executionId, fingerprint };
   try {
     await putNew(itemKey, { ...claim, expires: expiry(86_400) });
@@ -525,6 +561,46 @@ export function setSandboxStopped(id: string) {
 
 /** The warm pool: sandboxes that no execution has claimed, starting ones too, oldest first. */
 export const listWarmSandboxes = () => queryWork<SandboxRecord>('warm');
+
+// ------------------------------------------------------------------------------------------------- callers
+
+export async function createKey(record: KeyRecord): Promise<void> {
+  await putNew(keyKey(record.key_id), { ...record, work: 'key', work_at: record.created_at });
+}
+
+export const getKey = (id: string) => get<KeyRecord>(keyKey(id));
+
+/** Oldest first, revoked ones too. */
+export const listKeys = () => queryWork<KeyRecord>('key');
+
+/** @throws ConditionFailed if there is no such key, or it was revoked before. */
+export function setKeyRevoked(id: string) {
+  return update<KeyRecord>(keyKey(id), {
+    set: { revoked_at: new Date().toISOString() },
+    where: { revoked_at: undefined },
+  });
+}
+
+export const getQuota = (owner: string) => get<QuotaRecord>(quotaKey(owner));
+
+/** Puts the next version of a record in the place of `version`. @throws ConditionFailed if that was replaced before. */
+export async function putQuota({ version, ...record }: QuotaRecord): Promise<void> {
+  await conditional(
+    dynamodb.send(
+      new PutCommand({
+        TableName: config.tableName,
+        Item: {
+          ...record,
+          ...quotaKey(record.owner),
+          version: version + 1,
+          expires: expiry(QUOTA_SECONDS),
+        },
+        ConditionExpression: version === 0 ? 'attribute_not_exists(pk)' : 'version = :version',
+        ExpressionAttributeValues: version === 0 ? undefined : { ':version': version },
+      }),
+    ),
+  );
+}
 
 // ------------------------------------------------------------------------------------------------- service
 

@@ -7,7 +7,7 @@ export const table = {
   indexes: [
     /** an owner's executions by time */
     { name: 'history', partitionKey: 'history', sortKey: 'history_at' },
-    /** what the upkeep looks after: queued executions, warm sandboxes */
+    /** what is looked up by its kind: queued executions and warm sandboxes by the upkeep, keys by the command line */
     { name: 'work', partitionKey: 'work', sortKey: 'work_at' },
   ],
 } as const;

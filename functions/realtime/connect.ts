@@ -1,16 +1,20 @@
-/** $connect of /ws?execution=…&ticket=…: lets in who holds the execution's ticket. */
+/** $connect of /ws?execution=…&ticket=…: lets in who holds the execution's ticket and comes through CloudFront. */
 import type { APIGatewayProxyWebsocketHandlerV2 } from 'aws-lambda';
 import { opens } from '../core/access.ts';
 import { logger } from '../core/logger.ts';
+import { cameThroughCloudFront } from '../core/origin.ts';
 import { createConnection, getExecution } from '../core/store.ts';
 
-/** $connect has the query, which the type of a WebSocket event leaves out. */
+/** $connect has the query and the headers, which the type of a WebSocket event leaves out. */
 interface ConnectEvent {
+  headers?: Record<string, string>;
   queryStringParameters?: { execution?: string; ticket?: string };
 }
 
 export const handler: APIGatewayProxyWebsocketHandlerV2 = async (event) => {
-  const { execution: id, ticket } = (event as ConnectEvent).queryStringParameters ?? {};
+  const { headers = {}, queryStringParameters = {} } = event as ConnectEvent;
+  if (!cameThroughCloudFront(headers)) return { statusCode: 403 };
+  const { execution: id, ticket } = queryStringParameters;
   if (!id || !ticket) return { statusCode: 401 };
   const execution = await getExecution(id);
   if (!execution || !opens(ticket, execution)) return { statusCode: 403 };

@@ -3,7 +3,7 @@
  * then on every new one, each message being `{"events": […]}`. `{"action": "ping"}` keeps the connection open.
  */
 import type { APIGatewayProxyWebsocketHandlerV2 } from 'aws-lambda';
-import { z } from 'zod';
+import * as z from 'zod';
 import { replay, send } from '../core/publish.ts';
 import { follow, getConnection } from '../core/store.ts';
 

@@ -1,5 +1,5 @@
 /** State AcquireSandbox: sees to it that the execution has a sandbox; answers with the one to start, if any. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { runningExecution } from '../core/lifecycle.ts';
 import { workflowHandler } from '../core/middleware.ts';
 import { acquireSandbox, type SandboxToStart } from '../core/sandboxes.ts';

@@ -2,7 +2,7 @@
  * CollectResult: takes in what sandboxes upload, on the S3 events of mailbox/. S3 sends an event at least once and
  * perhaps late, so everything here may happen twice.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { collect } from '../core/collect.ts';
 import { MalformedUpload } from '../core/errors.ts';
 import { logger } from '../core/logger.ts';

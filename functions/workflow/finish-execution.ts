@@ -1,5 +1,5 @@
 /** State FinishExecution: the end of every execution, also of one that failed by a fault of ours (`failure`). */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ErrorCategory } from '../core/execution.ts';
 import { endExecution } from '../core/lifecycle.ts';
 import { logger } from '../core/logger.ts';

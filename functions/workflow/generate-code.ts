@@ -3,9 +3,8 @@
  * with a presigned URL of it for CheckCode. If the attempt has its code already (a run that was lost, a workflow
  * that was started again), it only says where the attempt stands.
  */
-import { z } from 'zod';
-import { config } from '../core/config.ts';
-import { ConditionFailed } from '../core/errors.ts';
+import * as z from 'zod';
+import { ConditionFailed, QuotaExceeded } from '../core/errors.ts';
 import {
   endAttempt,
   forEvent,
@@ -17,9 +16,9 @@ import {
 import { logger } from '../core/logger.ts';
 import { presign } from '../core/mailbox.ts';
 import { workflowHandler } from '../core/middleware.ts';
-import { generateCode } from '../core/model/client.ts';
 import { ModelError } from '../core/model/errors.ts';
 import { CodeStream, extractCode } from '../core/model/extract-code.ts';
+import { generateMetered } from '../core/model/metered.ts';
 import { generationMessages, repairMessages } from '../core/model/prompts.ts';
 import { publish } from '../core/publish.ts';
 import {
@@ -85,9 +84,8 @@ async function generate(execution: ExecutionRecord, attempt: AttemptRecord): Pro
   }, CANCEL_CHECK_INTERVAL);
   let deltas = deltaPublisher(attempt);
   try {
-    const { text, finishReason, usage } = await generateCode({
+    const { text, finishReason, usage } = await generateMetered(execution.owner, {
       messages: await messagesFor(execution),
-      config: config.model,
       signal: cancelled.signal,
       onText: (piece) => deltas.push(piece),
       onRestart: async () => {
@@ -111,7 +109,7 @@ async function generate(execution: ExecutionRecord, attempt: AttemptRecord): Pro
     return await complete(execution, attempt, extracted.code, usage);
   } catch (error) {
     if (cancelled.signal.aborted) return { execution_id, attempt: attempt.attempt, next: 'finish' };
-    if (!(error instanceof ModelError)) throw error;
+    if (!(error instanceof ModelError || error instanceof QuotaExceeded)) throw error;
     return endAttempt(execution, attempt, 'failed', { error: error.message, error_category: 'model_error' });
   } finally {
     clearInterval(watch);

@@ -1,11 +1,12 @@
 /**
  * Maintain, once a minute: launches executions that were stored but whose workflow was not started because the
- * function died in between, tops up the warm pool, and retires warm sandboxes whose URLs are too old for a new
- * execution.
+ * function died in between, tops up the warm pool, retires warm sandboxes whose URLs are too old for a new
+ * execution, and stops orphans.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { launchExecution } from '../core/lifecycle.ts';
 import { workflowHandler } from '../core/middleware.ts';
+import { stopOrphans } from '../core/orphans.ts';
 import { listQueuedExecutions } from '../core/store.ts';
 import { maintainWarmPool } from '../core/warm-pool.ts';
 
@@ -17,4 +18,5 @@ export const handler = workflowHandler(z.unknown(), async (): Promise<void> => {
     if (Date.now() - Date.parse(execution.created_at) > FORGOTTEN_AFTER) await launchExecution(execution);
   }
   await maintainWarmPool();
+  await stopOrphans();
 });

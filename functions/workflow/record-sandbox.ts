@@ -1,5 +1,5 @@
 /** State RecordSandbox: notes the task that StartSandbox ran. RunTask can answer well and yet have started nothing. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { ConditionFailed, SandboxNotStarted, SandboxUnavailable } from '../core/errors.ts';
 import { workflowHandler } from '../core/middleware.ts';
 import { stopTask } from '../core/sandboxes.ts';

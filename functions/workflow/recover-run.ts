@@ -2,7 +2,7 @@
  * State RecoverRun: a run was lost with its sandbox, or nothing was heard of it for too long. Its result may have
  * come all the same; else the same attempt is run again in a new sandbox, once. The user's attempts are not used up.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { takeResult } from '../core/collect.ts';
 import { ConditionFailed, MalformedUpload } from '../core/errors.ts';
 import { endAttempt, runningExecution, type Verdict, verdictAfter } from '../core/lifecycle.ts';

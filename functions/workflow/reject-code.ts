@@ -1,5 +1,5 @@
 /** State RejectCode: the code did not pass CheckCode, so the attempt has failed. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { errorCategorySchema, violationSchema } from '../core/execution.ts';
 import { endAttempt, runningExecution, type Verdict } from '../core/lifecycle.ts';
 import { workflowHandler } from '../core/middleware.ts';

@@ -2,7 +2,7 @@
  * State RunCode: puts the job into the sandbox's mailbox and leaves the workflow waiting for its task token, which
  * CollectResult answers with the result, or SandboxStateChange with the loss of the sandbox.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { takeResult } from '../core/collect.ts';
 import { ConditionFailed, SandboxLost } from '../core/errors.ts';
 import { runningExecution, type Verdict, verdictAfter } from '../core/lifecycle.ts';

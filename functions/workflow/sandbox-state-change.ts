@@ -1,5 +1,5 @@
 /** SandboxStateChange: ECS tells that a task has stopped; a run that waits for that sandbox is told at once. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { workflowHandler } from '../core/middleware.ts';
 import { loseSandbox } from '../core/sandboxes.ts';
 

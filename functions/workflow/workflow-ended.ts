@@ -2,7 +2,7 @@
  * WorkflowEnded: Step Functions tells that a workflow failed, timed out or was aborted, that is without reaching
  * FinishExecution. No execution stays `running` for that.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { isFinal } from '../core/execution.ts';
 import { endExecution } from '../core/lifecycle.ts';
 import { workflowHandler } from '../core/middleware.ts';

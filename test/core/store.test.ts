@@ -194,3 +194,10 @@ describe('the mailbox is untrusted', () => {
     expect(resultSchema.parse(artifact('out/plot-1.png', 'image/png')).artifacts).toHaveLength(1);
   });
 });
+
+test("an Idempotency-Key cannot run into another owner's, whatever the owners are called", async () => {
+  await store.claimIdempotencyKey('a', 'b#c', 'execution-of-a', 'same');
+  expect(await store.claimIdempotencyKey('a#b', 'c', 'execution-of-a#b', 'same')).toMatchObject({
+    execution_id: 'execution-of-a#b',
+  });
+});

@@ -77,7 +77,7 @@ it('generation with tests, packages and the standard policy', () => {
     - Do what the task asks, with clear names and type hints, and think of the edge cases, such as empty input.
     - Call what you define, and print the results so that a reader understands them without the code.
     - The program must end by itself within 5 seconds.
-    - Use the standard library and numpy, pandas, matplotlib; nothing else is there, and nothing can be installed.
+    - Use the standard library and numpy, pandas, matplotlib; nothing can be installed.
     - Do not hide errors behind a try that only prints them: an error that is raised can be repaired.
     - Files that the program writes into its working folder are kept for the user; use relative paths.
     - Figures of matplotlib are saved by themselves when the program ends; do not call show().

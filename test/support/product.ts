@@ -10,6 +10,7 @@ import type { ExecutionEvent } from '../../functions/core/events.ts';
 import type { Execution } from '../../functions/core/execution.ts';
 import type { Runtime } from '../../local/runtime.ts';
 import { type ModelServer, startModelServer } from './model-server.ts';
+import { recordCalls } from './record-calls.ts';
 
 export interface ProductOptions {
   env?: Record<string, string>;
@@ -76,6 +77,7 @@ export async function startProduct({ env = {}, warmSandboxes = 0 }: ProductOptio
     hasModel: true,
   });
   const { url } = runtime;
+  if (process.env.RECORD_AWS_CALLS) await recordCalls(process.env.RECORD_AWS_CALLS);
 
   async function call<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
     const isRaw = body === undefined || typeof body === 'string' || body instanceof Uint8Array;

@@ -1,0 +1,103 @@
+/** The warm pool and the upkeep: sandboxes that wait, are claimed once, replaced, retired, and never forgotten. */
+import { DescribeTasksCommand, RunTaskCommand } from '@aws-sdk/client-ecs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { python } from '../support/model-server.ts';
+import { type Product, startProduct } from '../support/product.ts';
+import { asFunction } from '../support/record-calls.ts';
+
+let product: Product;
+let store: typeof import('../../functions/core/store.ts');
+
+beforeAll(async () => {
+  product = await startProduct({ warmSandboxes: 2 });
+  store = await import('../../functions/core/store.ts');
+});
+afterAll(() => product.close());
+
+const upkeep = async () => {
+  const { handler } = await import('../../functions/workflow/maintain.ts');
+  await asFunction('workflow/maintain', () => handler({}, { awsRequestId: 'upkeep' } as never));
+};
+const ready = async (count: number) =>
+  expect
+    .poll(async () => (await store.listWarmSandboxes()).filter(({ status }) => status === 'ready').length, {
+      timeout: 20_000,
+    })
+    .toBe(count);
+
+test('an execution takes a warm sandbox and starts exactly the one that replaces it', async () => {
+  await ready(2);
+  const before = (await store.listWarmSandboxes()).map(({ sandbox_id }) => sandbox_id);
+  product.model.replyTo('Warm', python('print(1 / 0)'), python('print("warm")'));
+  const execution = await product.run({ prompt: 'Warm' });
+  expect(execution).toMatchObject({ status: 'succeeded', attempts: 2 });
+  const { sandbox_id } = (await store.getExecution(execution.execution_id)) ?? {};
+  expect(sandbox_id).toBe(before[0]);
+  expect(await store.getSandbox(sandbox_id ?? '')).toMatchObject({ status: 'stopped' });
+  await ready(2);
+  const after = (await store.listWarmSandboxes()).map((warm) => warm.sandbox_id);
+  expect(after).toContain(before[1]);
+  expect(after).not.toContain(before[0]);
+});
+
+test('more executions at once than the pool holds get sandboxes of their own', async () => {
+  await ready(2);
+  const names = ['one', 'two', 'three', 'four'];
+  for (const name of names) product.model.replyTo(`Pool of ${name}.`, python(`print("${name}")`));
+  const executions = await Promise.all(names.map((name) => product.run({ prompt: `Pool of ${name}.` })));
+  expect(executions.map(({ final_result }) => final_result?.output)).toEqual(
+    names.map((name) => `${name}\n`),
+  );
+  const records = await Promise.all(executions.map(({ execution_id }) => store.getExecution(execution_id)));
+  expect(new Set(records.map((record) => record?.sandbox_id)).size).toBe(4);
+});
+
+test('the upkeep makes good what was lost', async () => {
+  await ready(2);
+  const [lost] = await store.listWarmSandboxes();
+  await store.setSandboxStopped(lost?.sandbox_id ?? '');
+  await upkeep();
+  await ready(2);
+});
+
+test('the upkeep retires a sandbox whose URLs end soon', async () => {
+  await ready(2);
+  const old = 'sandbox-old';
+  const soon = new Date(Date.now() + 60_000).toISOString();
+  await store.createSandbox({
+    sandbox_id: old,
+    status: 'starting',
+    created_at: new Date(0).toISOString(),
+    expires_at: soon,
+    start_tries: 0,
+  });
+  await upkeep();
+  expect(await store.getSandbox(old)).toMatchObject({ status: 'stopped' });
+});
+
+test('the upkeep stops a task that nobody waits for', async () => {
+  const { ecs } = await import('../../functions/core/aws.ts');
+  const { config } = await import('../../functions/core/config.ts');
+  const { createMailbox } = await import('../../functions/core/mailbox.ts');
+  const manifest = await createMailbox('sandbox-orphan', new Date(Date.now() + 3_600_000));
+  const { tasks } = await ecs.send(
+    new RunTaskCommand({
+      cluster: config.sandboxCluster,
+      taskDefinition: config.sandboxTaskDefinition,
+      group: 'sandbox-orphan',
+      overrides: {
+        containerOverrides: [{ name: 'sandbox', environment: [{ name: 'MANIFEST_URL', value: manifest }] }],
+      },
+    }),
+  );
+  const orphan = tasks?.[0]?.taskArn ?? '';
+  await upkeep();
+  const status = async () => {
+    const described = await ecs.send(
+      new DescribeTasksCommand({ cluster: config.sandboxCluster, tasks: [orphan] }),
+    );
+    return described.tasks?.[0]?.lastStatus;
+  };
+  await expect.poll(status, { timeout: 10_000 }).toBe('STOPPED');
+  await ready(2);
+});
