@@ -11,7 +11,7 @@
  */
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -127,6 +127,8 @@ export async function startRuntime(settings: Settings): Promise<Runtime> {
       throw explainStart(error, 'AWS_PORT', settings.awsPort);
     });
     closers.push(() => endpoint.close());
+    // A runtime that was killed leaves the folders of its sandboxes. The endpoint has made sure that no other is using them.
+    rmSync(workDirIn(settings), { recursive: true, force: true });
 
     Object.assign(process.env, {
       AWS_ENDPOINT_URL: endpoint.url,
@@ -229,6 +231,8 @@ function loadWorkflow(): unknown {
   return JSON.parse(filled);
 }
 
+const workDirIn = ({ dataDir }: Pick<Settings, 'dataDir'>) => path.join(dataDir, 'sandboxes');
+
 function chooseLauncher({ sandbox, dataDir }: Settings, python: string): SandboxLauncher {
   const kind = sandbox === 'auto' ? (process.platform === 'linux' ? 'process' : 'docker') : sandbox;
   if (kind === 'docker') return { kind };
@@ -237,7 +241,7 @@ function chooseLauncher({ sandbox, dataDir }: Settings, python: string): Sandbox
     command: python,
     cwd: SANDBOX_IMAGE,
     confinement: kind === 'unconfined' ? 'unconfined' : 'required',
-    workDir: path.join(dataDir, 'sandboxes'),
+    workDir: workDirIn({ dataDir }),
   };
 }
 

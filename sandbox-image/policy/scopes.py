@@ -73,7 +73,10 @@ def inner_parts(scope: ast.AST) -> Iterator[ast.AST]:
         arguments = scope.args
         yield from (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
         yield from (argument for argument in (arguments.vararg, arguments.kwarg) if argument)
-        yield from scope.body if isinstance(scope.body, list) else [scope.body]
+        if isinstance(scope.body, list):
+            yield from scope.body
+        else:
+            yield scope.body
     elif isinstance(scope, COMPREHENSIONS):
         yield from (generator.target for generator in scope.generators)
 

@@ -1,17 +1,16 @@
 """Describes an exception that code or tests raised: one line, the line in the code, traceback, locals."""
 
 import errno
-import io
 import os
 import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from sandbox import confinement, verdict
+from sandbox import confinement
 from sandbox.explain import explain
+from sandbox.source import CODE_FILE, TESTS_FILE
 from sandbox.values import short_locals
 
-FILE = "main.py"
 LONGEST_ERROR = 2_000
 LONGEST_TRACEBACK = 8_000
 _MOST_FRAMES = 200
@@ -24,14 +23,14 @@ def describe(error: BaseException, category: str, folder: str) -> dict[str, Any]
     """
 
     def is_of_user(filename: str) -> bool:
-        return filename in (FILE, verdict.FILE) or os.path.abspath(filename).startswith(f"{folder}/")
+        return filename in (CODE_FILE, TESTS_FILE) or os.path.abspath(filename).startswith(f"{folder}/")
 
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         confinement.use_memory_reserve()
         category = "memory" if category == "exception" else category
     error_line, failing = None, None
     for frame, line in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename == FILE:
+        if frame.f_code.co_filename == CODE_FILE:
             error_line = line
         if is_of_user(frame.f_code.co_filename):
             failing = frame
@@ -48,11 +47,6 @@ def describe(error: BaseException, category: str, folder: str) -> dict[str, Any]
         "traceback": cut_middle("".join(shown.format()), LONGEST_TRACEBACK),
         "locals": {} if failing is None else short_locals(failing.f_locals),
     }
-
-
-def source_lines(source: str) -> list[str]:
-    """The lines as Python counts them: other characters that end a line in a text do not count."""
-    return io.StringIO(source, newline=None).readlines()
 
 
 def cut_middle(text: str, limit: int) -> str:

@@ -17,7 +17,6 @@ import errno
 import faulthandler
 import gc
 import io
-import linecache
 import math
 import os
 import signal
@@ -31,8 +30,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
 import policy
+
 from sandbox import channel, confinement, failure, figures, verdict
 from sandbox.channel import Message
+from sandbox.source import CODE_FILE, remember
 
 _THREAD_STACK_BYTES = 1024 * 1024  # address space is limited: eight times as many threads as by default
 _NO_POLICY = "none"
@@ -73,7 +74,6 @@ def run(
         report, exit_code = _Program(supervisor, job, code, folder).run()
     else:
         report, exit_code = code, 1
-    confinement.use_memory_reserve()
     gc.collect()
     _flush(stdout)
     supervisor.sendall(channel.pack({"event": "end", **report}))
@@ -83,12 +83,12 @@ def run(
 def _compile(job: Message, settings: Settings, folder: str) -> types.CodeType | Message:
     """The compiled code, or the report of what the compiler or the policy has against it."""
     source: str = job["code"]
-    linecache.cache[failure.FILE] = (len(source), None, failure.source_lines(source), failure.FILE)
+    remember(CODE_FILE, source)
     try:
         checked = settings.policy_check or job["policy"] != _NO_POLICY
         violations = policy.check(source, job["policy"]) if checked else []
         if not violations:
-            return compile(source, failure.FILE, "exec", dont_inherit=True)
+            return compile(source, CODE_FILE, "exec", dont_inherit=True)
     except SyntaxError as error:
         return failure.describe(error, "syntax_error", folder)
     except (ValueError, MemoryError, RecursionError, OverflowError) as error:
@@ -118,7 +118,7 @@ class _Program:
     def run(self) -> tuple[Message, int]:
         """The report for the supervisor and the exit code."""
         module = types.ModuleType("__main__")
-        module.__dict__.update(__file__=failure.FILE, __builtins__=builtins)
+        module.__dict__.update(__file__=CODE_FILE, __builtins__=builtins)
         sys.modules["__main__"] = module
         report: Message = {"error_category": None}
         exit_code, reached_its_end = 0, False
@@ -144,6 +144,7 @@ class _Program:
         threading._shutdown()  # type: ignore[attr-defined]
         execution_time += time.perf_counter() - start
 
+        confinement.use_memory_reserve()  # the code is over: what follows is to succeed
         if figures.are_open():
             self._tell(event="finishing")
             figures.save_open()
@@ -168,7 +169,7 @@ class _Program:
 
 
 def _look_like_a_fresh_interpreter(settings: Settings, folder: str) -> None:
-    sys.argv = [failure.FILE]
+    sys.argv = [CODE_FILE]
     sys.path[:] = [folder, *settings.import_path]
     for name in [name for name in sys.modules if name.partition(".")[0] in ("sandbox", "policy")]:
         del sys.modules[name]  # the code may have modules of these names

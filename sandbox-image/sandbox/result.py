@@ -13,6 +13,7 @@ from sandbox import failure
 from sandbox.artifacts import LARGEST_FOLDER, MOST_ENTRIES, Harvest
 from sandbox.attempt import Ending, Stopped
 from sandbox.jobs import Job
+from sandbox.source import CODE_FILE, lines_of
 from sandbox.values import LONGEST_VALUE, MOST_LOCALS
 
 Result = dict[str, Any]
@@ -110,10 +111,10 @@ def _ended(category: str, error: str, job: Job, ending: Ending) -> Result:
     ]
     if not frames:
         return {"error_category": category, "error": error}
-    source = failure.source_lines(job.code)
+    source = lines_of(job.code)
     told = ["Traceback (most recent call last):"]
     for line, name in reversed(frames):
-        told.append(f'  File "{failure.FILE}", line {line}, in {name}')
+        told.append(f'  File "{CODE_FILE}", line {line}, in {name}')
         if 0 < line <= len(source):
             told.append(f"    {source[line - 1].strip()}")
     told.append(error)
@@ -170,7 +171,7 @@ def _violations(reported: Any, job: Job) -> list[dict[str, Any]]:
 
 def _line(value: Any, job: Job) -> int | None:
     """The value if it is the number of a line of the code."""
-    return value if type(value) is int and 0 < value <= len(failure.source_lines(job.code)) else None
+    return value if type(value) is int and 0 < value <= len(lines_of(job.code)) else None
 
 
 def _memory_error(memory_bytes: int) -> str:

@@ -8,15 +8,13 @@
 import ast
 import asyncio
 import inspect
-import linecache
 import operator
 import types
 from collections.abc import Callable
 from typing import Any
 
+from sandbox.source import TESTS_FILE, remember
 from sandbox.values import short_repr
-
-FILE = "tests.py"
 
 _COMPARE, _TRUTH, _FAILED = "@compare", "@truth", "@failed"  # no identifier: nothing in the tests can clash
 
@@ -36,10 +34,9 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 def run_tests(source: str, namespace: dict[str, Any]) -> None:
     """Executes the tests, then calls each function `test_*` that they define. Raises what fails."""
-    lines = source.splitlines(keepends=True)
-    linecache.cache[FILE] = (len(source), None, lines, FILE)
-    tree = _Rewrite(source).visit(ast.parse(source, FILE))
-    compiled = compile(ast.fix_missing_locations(tree), FILE, "exec", dont_inherit=True)
+    remember(TESTS_FILE, source)
+    tree = _Rewrite(source).visit(ast.parse(source, TESTS_FILE))
+    compiled = compile(ast.fix_missing_locations(tree), TESTS_FILE, "exec", dont_inherit=True)
 
     values = _Values()
     namespace |= {_COMPARE: values.compare, _TRUTH: values.truth, _FAILED: values.failed}

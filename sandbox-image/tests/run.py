@@ -1,4 +1,4 @@
-"""Runs every test below this folder and writes `{"passed", "failed", "skipped"}` to the file named by --report."""
+"""Runs the tests of this folder and writes `{"passed", "failed", "skipped"}` to the file of --report."""
 
 import argparse
 import json
@@ -20,7 +20,9 @@ class CountingResult(unittest.TextTestResult):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--report", type=Path)
-    parser.add_argument("pattern", nargs="?", default="test_*.py", help="files to run, such as test_policy*.py")
+    parser.add_argument(
+        "pattern", nargs="?", default="test_*.py", help="files to run, such as test_policy*.py"
+    )
     arguments = parser.parse_args()
     here = Path(__file__).resolve().parent
     sys.path.insert(0, str(here.parent))
