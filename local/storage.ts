@@ -1,18 +1,29 @@
 /** The table and the bucket of the local runtime, made through the SDK as anyone would. */
-import { CreateTableCommand, DynamoDBClient, ResourceInUseException } from '@aws-sdk/client-dynamodb';
+import {
+  CreateTableCommand,
+  DynamoDBClient,
+  ResourceInUseException,
+  waitUntilTableExists,
+} from '@aws-sdk/client-dynamodb';
 import { BucketAlreadyOwnedByYou, CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { table } from '../functions/core/table.ts';
 
 /** Makes what is not there yet. */
 export async function createStorage(tableName: string, bucketName: string): Promise<void> {
-  await unlessItExists(createTable(tableName));
+  const client = new DynamoDBClient();
+  await unlessItExists(createTable(client, tableName));
+  // A table is of use only when it is active, which comes a moment after the answer.
+  await waitUntilTableExists(
+    { client, maxWaitTime: 30, minDelay: 0.02, maxDelay: 0.5 },
+    { TableName: tableName },
+  );
   await unlessItExists(new S3Client().send(new CreateBucketCommand({ Bucket: bucketName })));
 }
 
-function createTable(tableName: string) {
+function createTable(client: DynamoDBClient, tableName: string) {
   const { partitionKey, sortKey, indexes } = table;
   const keys = [{ partitionKey, sortKey }, ...indexes];
-  return new DynamoDBClient().send(
+  return client.send(
     new CreateTableCommand({
       TableName: tableName,
       BillingMode: 'PAY_PER_REQUEST',

@@ -144,7 +144,8 @@ export async function readUpload<T>(key: string, schema: z.ZodType<T>): Promise<
   } catch (error) {
     if (error instanceof NoSuchKey) return null;
     if (error instanceof z.ZodError || error instanceof SyntaxError) {
-      throw new MalformedUpload(`${key} is not what a sandbox sends: ${error.message}`, { cause: error });
+      const what = error instanceof z.ZodError ? z.prettifyError(error) : error.message;
+      throw new MalformedUpload(`${key} is not what a sandbox sends: ${what}`, { cause: error });
     }
     throw error;
   }

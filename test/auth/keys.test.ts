@@ -6,6 +6,7 @@ import type { APIGatewayRequestAuthorizerEventV2 } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createStorage } from '../../local/storage.ts';
 import { type Product, startProduct } from '../support/product.ts';
+import { asFunction } from '../support/record-calls.ts';
 
 let product: Product;
 let keys: typeof import('../../functions/core/keys.ts');
@@ -21,7 +22,12 @@ beforeAll(async () => {
 afterAll(() => product.close());
 
 const authorize = (headers: Record<string, string>) =>
-  authorizer.handler({ headers, routeKey: 'POST /execute' } as unknown as APIGatewayRequestAuthorizerEventV2);
+  asFunction('auth/authorizer', () =>
+    authorizer.handler({
+      headers,
+      routeKey: 'POST /execute',
+    } as unknown as APIGatewayRequestAuthorizerEventV2),
+  );
 const REFUSED = { isAuthorized: false };
 const ALICE = { isAuthorized: true, context: { owner: 'alice' } };
 

@@ -4,6 +4,7 @@ import { attemptStatusesBefore, executionStatusesBefore } from '../../functions/
 import { parseMailboxKey, resultSchema } from '../../functions/core/mailbox.ts';
 import type { AttemptRecord, ExecutionRecord } from '../../functions/core/store.ts';
 import { type Product, startProduct } from '../support/product.ts';
+import { asFunction } from '../support/record-calls.ts';
 
 let product: Product;
 let store: typeof import('../../functions/core/store.ts');
@@ -137,7 +138,7 @@ describe('upkeep', () => {
     const forgotten = await newExecution({ owner: 'forgotten', max_retries: 1 });
     product.model.reply('no code in here');
     const { handler } = await import('../../functions/workflow/maintain.ts');
-    await handler({}, { awsRequestId: 'test' } as never);
+    await asFunction('workflow/maintain', () => handler({}, { awsRequestId: 'test' } as never));
     const follower = product.follow(forgotten as never);
     await follower.ended;
     follower.close();

@@ -6,6 +6,7 @@ import {
   DescribeTableCommand,
   DynamoDBClient,
   UpdateTimeToLiveCommand,
+  waitUntilTableExists,
 } from '@aws-sdk/client-dynamodb';
 import {
   BatchWriteCommand,
@@ -33,8 +34,9 @@ beforeAll(async () => {
 });
 afterAll(() => endpoint.close());
 
-const createTable = (on: DynamoDBClient) =>
-  on.send(
+/** Makes the table and waits until it can be used, as one has to on AWS too. */
+async function createTable(on: DynamoDBClient) {
+  await on.send(
     new CreateTableCommand({
       TableName,
       BillingMode: 'PAY_PER_REQUEST',
@@ -58,6 +60,8 @@ const createTable = (on: DynamoDBClient) =>
       ],
     }),
   );
+  await waitUntilTableExists({ client: on, maxWaitTime: 30, minDelay: 0.02, maxDelay: 0.5 }, { TableName });
+}
 
 test('a table is there as soon as it is made', async () => {
   const { Table } = await client.send(new DescribeTableCommand({ TableName }));

@@ -1,0 +1,191 @@
+/** The states and events that mend what went wrong, each called as Step Functions or EventBridge would. */
+import { DescribeTasksCommand, RunTaskCommand } from '@aws-sdk/client-ecs';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { AttemptRecord, ExecutionRecord } from '../../functions/core/store.ts';
+import { python } from '../support/model-server.ts';
+import { type Product, startProduct } from '../support/product.ts';
+import { asFunction } from '../support/record-calls.ts';
+
+type Handler = (event: never, context: never) => Promise<unknown>;
+
+let product: Product;
+let store: typeof import('../../functions/core/store.ts');
+
+beforeAll(async () => {
+  product = await startProduct();
+  store = await import('../../functions/core/store.ts');
+});
+afterAll(() => product.close());
+
+async function call(state: string, event: object): Promise<unknown> {
+  const { handler }: { handler: Handler } = await import(`../../functions/workflow/${state}.ts`);
+  return asFunction(`workflow/${state}`, () => handler(event as never, { awsRequestId: 'test' } as never));
+}
+
+async function upload(key: string, document: object): Promise<void> {
+  const { s3 } = await import('../../functions/core/aws.ts');
+  const Body = JSON.stringify(document);
+  await s3.send(new PutObjectCommand({ Bucket: process.env.BUCKET_NAME, Key: key, Body }));
+}
+
+const result = (output: string) => ({
+  job_id: '1-1',
+  success: true,
+  error_category: null,
+  error: null,
+  error_line: null,
+  traceback: null,
+  locals: {},
+  violations: [],
+  output,
+  output_truncated: false,
+  execution_time: 0.1,
+  artifacts: [],
+});
+
+let number = 0;
+/** An execution without a workflow, whose attempt waits for a sandbox that has uploaded its result already. */
+async function waitingWithResult(output: string): Promise<[ExecutionRecord, AttemptRecord]> {
+  const { nextAttempt, runningExecution } = await import('../../functions/core/lifecycle.ts');
+  number += 1;
+  const id = `recovery-${number}`;
+  const sandbox_id = `sandbox-recovery-${number}`;
+  const now = new Date().toISOString();
+  await store.createExecution({
+    execution_id: id,
+    owner: 'recovery',
+    status: 'queued',
+    prompt: 'x',
+    tests: null,
+    max_retries: 1,
+    timeout: 30,
+    policy: 'strict',
+    model: 'm',
+    attempts: 0,
+    error: null,
+    error_category: null,
+    created_at: now,
+    finished_at: null,
+    ticket: 't',
+    usage: null,
+  });
+  const running = await runningExecution(id);
+  if (!running) throw new Error('not running');
+  const attempt = await nextAttempt(running);
+  if (!attempt) throw new Error('no attempt');
+  await store.createSandbox({
+    sandbox_id,
+    execution_id: id,
+    status: 'starting',
+    created_at: now,
+    expires_at: now,
+    start_tries: 0,
+  });
+  await store.assignSandbox(id, sandbox_id, undefined);
+  const checking = await store.moveAttempt(attempt, 'checking', { code: { text: 'print(1)' } });
+  await upload(`mailbox/${sandbox_id}/results/1-1.json`, result(output));
+  const execution = await store.getExecution(id);
+  if (!execution) throw new Error('no execution');
+  return [execution, checking];
+}
+
+test('RunCode takes a result that is there already', async () => {
+  const [{ execution_id }] = await waitingWithResult('x'.repeat(20_000));
+  await call('run-code', { execution_id, attempt: 1, task_token: 'of an earlier life' });
+  expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'succeeded' });
+});
+
+test('RecoverRun takes a result that came late', async () => {
+  const [{ execution_id, sandbox_id = '' }, attempt] = await waitingWithResult('y'.repeat(20_000));
+  const waiting = await store.moveAttempt(attempt, 'waiting');
+  await store.setTaskToken(waiting, sandbox_id, 'timed out');
+  const failure = { Error: 'States.Timeout' };
+  expect(await call('recover-run', { execution_id, attempt: 1, failure })).toMatchObject({ next: 'finish' });
+  expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'succeeded', run: 1 });
+});
+
+test('a sandbox that sends nonsense is replaced', async () => {
+  const loops = 'import time\nprint("begun", flush=True)\nwhile True:\n    time.sleep(0.01)';
+  product.model.replyTo('Nonsense', python(loops));
+  const execution = await product.start({ prompt: 'Nonsense', timeout: 60 });
+  const follower = product.follow(execution);
+  await follower.seen(({ type }) => type === 'run.output');
+  const record = await store.getExecution(execution.execution_id);
+  await upload(`mailbox/${record?.sandbox_id}/results/1-1.json`, { job_id: '1-1', success: 'yes' });
+  await follower.seen((event) => event.type === 'run.output' && event.run === 2);
+  await product.call('DELETE', `/api/executions/${execution.execution_id}`);
+  await follower.ended;
+  follower.close();
+});
+
+describe('WorkflowEnded', () => {
+  test.each([
+    ['FAILED', /report the execution_id/],
+    ['TIMED_OUT', /took longer/],
+  ])('ends an execution whose workflow %s', async (status, error) => {
+    product.model.replyTo(`Workflow ${status}`, { text: '```python\n', ending: 'hang' });
+    const execution = await product.start({ prompt: `Workflow ${status}` });
+    const follower = product.follow(execution);
+    await follower.seen(({ type }) => type === 'sandbox.ready');
+    await call('workflow-ended', { detail: { name: execution.execution_id, status } });
+    await follower.ended;
+    follower.close();
+    const ended = await product.get(execution.execution_id);
+    expect(ended).toMatchObject({ status: 'failed', error_category: 'sandbox_error' });
+    expect(ended.error).toMatch(error);
+    expect(ended.results).toMatchObject([{ status: 'failed' }]);
+  });
+
+  test('leaves one alone that has ended', async () => {
+    product.model.replyTo('Ended well', python('print(1)'));
+    const execution = await product.run({ prompt: 'Ended well' });
+    await call('workflow-ended', { detail: { name: execution.execution_id, status: 'ABORTED' } });
+    expect(await product.get(execution.execution_id)).toEqual(execution);
+  });
+});
+
+describe('RecordSandbox', () => {
+  const failed = { Tasks: [], Failures: [{ Reason: 'RESOURCE:FARGATE', Detail: 'no capacity' }] };
+
+  test('has a start without a task tried again, and gives up in the end', async () => {
+    const { planSandbox } = await import('../../functions/core/sandboxes.ts');
+    const { sandbox_id } = await planSandbox('nobody');
+    const names: string[] = [];
+    for (let tries = 0; tries < 8; tries += 1) {
+      const event = { execution_id: 'nobody', sandbox_id, run_task: failed };
+      await call('record-sandbox', event).catch((error: Error) =>
+        names.push(`${error.name}: ${error.message}`),
+      );
+    }
+    expect(names.slice(0, 7)).toEqual(Array(7).fill('SandboxNotStarted: no capacity'));
+    expect(names[7]).toBe('SandboxUnavailable: No sandbox could be started: no capacity');
+  });
+
+  test('stops the task of a sandbox that was given up meanwhile', async () => {
+    const { ecs } = await import('../../functions/core/aws.ts');
+    const { config } = await import('../../functions/core/config.ts');
+    const { planSandbox } = await import('../../functions/core/sandboxes.ts');
+    const { sandbox_id, manifest_url } = await planSandbox('nobody');
+    const { tasks } = await ecs.send(
+      new RunTaskCommand({
+        cluster: config.sandboxCluster,
+        taskDefinition: config.sandboxTaskDefinition,
+        group: sandbox_id,
+        overrides: {
+          containerOverrides: [
+            { name: 'sandbox', environment: [{ name: 'MANIFEST_URL', value: manifest_url }] },
+          ],
+        },
+      }),
+    );
+    const TaskArn = tasks?.[0]?.taskArn ?? '';
+    await store.setSandboxStopped(sandbox_id);
+    const run_task = { Tasks: [{ TaskArn }], Failures: [] };
+    await call('record-sandbox', { execution_id: 'nobody', sandbox_id, run_task });
+    const status = async () =>
+      (await ecs.send(new DescribeTasksCommand({ cluster: config.sandboxCluster, tasks: [TaskArn] })))
+        .tasks?.[0]?.lastStatus;
+    await expect.poll(status, { timeout: 10_000 }).toBe('STOPPED');
+  });
+});
