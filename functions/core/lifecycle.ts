@@ -24,6 +24,7 @@ import { publish, publishOnce } from './publish.ts';
 import { stopSandbox } from './sandboxes.ts';
 import {
   type AttemptRecord,
+  appendFirstEvent,
   count,
   createAttempt,
   type ExecutionRecord,
@@ -156,19 +157,23 @@ function sumUsage(attempts: { usage: Usage | null }[]): Usage | null {
 
 /** Makes sure that the workflow of a stored execution is under way. */
 export async function launchExecution(record: ExecutionRecord): Promise<void> {
-  await publishOnce(record.execution_id, { type: 'execution.started', execution: toSummary(record) });
+  await appendFirstEvent(record.execution_id, { type: 'execution.started', execution: toSummary(record) });
   await startWorkflow(record.execution_id);
 }
 
 /** The execution, set running if it was queued; null if it has ended or is unknown: then there is nothing to do. */
 export async function runningExecution(id: string): Promise<ExecutionRecord | null> {
-  try {
-    return await moveExecution(id, 'running');
-  } catch (error) {
-    if (!(error instanceof ConditionFailed)) throw error;
-    const record = await getExecution(id);
-    return record?.status === 'running' ? record : null;
+  let record = await getExecution(id);
+  if (record?.status === 'queued') {
+    try {
+      record = await moveExecution(id, 'running');
+    } catch (error) {
+      // The other branch of the workflow was first, or it was cancelled.
+      if (!(error instanceof ConditionFailed)) throw error;
+      record = await getExecution(id);
+    }
   }
+  return record?.status === 'running' ? record : null;
 }
 
 /** The attempt to be worked on: the last one if it is unfinished, else a new one; null if no more are allowed. */
@@ -201,10 +206,11 @@ export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRe
   };
   try {
     await createAttempt(record);
+    return record;
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;
+    return (await getAttempt(execution.execution_id, record.attempt)) ?? record;
   }
-  return (await getAttempt(execution.execution_id, record.attempt)) ?? record;
 }
 
 /** Ends an attempt with what came of it, and says what is next. Ending an ended one changes nothing. */

@@ -450,6 +450,16 @@ export async function appendEvent(id: string, data: EventData): Promise<Executio
   }
 }
 
+/** Writes the event that every execution begins with; nobody can follow it yet. Does nothing if it is there. */
+export async function appendFirstEvent(id: string, data: EventData): Promise<void> {
+  try {
+    const event = { execution_id: id, sequence: 1, at: new Date().toISOString(), ...data };
+    await putNew(eventKey(id, 1), { ...event, expires: expiry() });
+  } catch (error) {
+    if (!(error instanceof ConditionFailed)) throw error;
+  }
+}
+
 /** 0 if there is no event yet. */
 export async function lastSequence(id: string): Promise<number> {
   const [last] = await queryAll<ExecutionEvent>({

@@ -43,17 +43,19 @@ async function run(
   if (!sandboxId || (attempt.sandbox_id && attempt.sandbox_id !== sandboxId)) {
     throw new SandboxLost('The sandbox of this run has been replaced.');
   }
+  const isNew = attempt.status === 'checking';
   let waiting: AttemptRecord;
   try {
-    if (attempt.status === 'checking') await moveAttempt(attempt, 'waiting');
-    waiting = await setTaskToken(attempt, sandboxId, token);
+    waiting = isNew
+      ? await moveAttempt(attempt, 'waiting', { sandbox_id: sandboxId, task_token: token })
+      : await setTaskToken(attempt, sandboxId, token);
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;
     const current = await getAttempt(attempt.execution_id, attempt.attempt);
     return verdictAfter(execution, current ?? attempt);
   }
   // The job may have been run before this workflow was started again.
-  const verdict = await takeResult(execution, waiting);
+  const verdict = isNew ? null : await takeResult(execution, waiting);
   if (verdict) return verdict;
   await putJob(sandboxId, {
     job_id: jobId(waiting),

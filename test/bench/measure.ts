@@ -7,14 +7,19 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
-/** Times several works in turn, so that what disturbs the machine disturbs all alike; gives each one's median in ms. */
+/**
+ * Times several works in turn, so that what disturbs the machine disturbs all alike; gives each one's median in ms.
+ * `prepare` comes before each round and is not timed.
+ */
 export async function medians<K extends string>(
   rounds: number,
   works: Record<K, () => Promise<unknown>>,
+  prepare: () => Promise<unknown> = async () => undefined,
 ): Promise<Record<K, number>> {
   const names = Object.keys(works) as K[];
   const times = new Map<K, number[]>(names.map((name) => [name, []]));
   for (let round = 0; round <= rounds; round += 1) {
+    await prepare();
     for (const name of names) {
       const time = await timed(works[name]);
       // The first round warms up.

@@ -91,7 +91,9 @@ async function waitingWithResult(output: string): Promise<[ExecutionRecord, Atte
 }
 
 test('RunCode takes a result that is there already', async () => {
-  const [{ execution_id }] = await waitingWithResult('x'.repeat(20_000));
+  const [{ execution_id, sandbox_id = '' }, attempt] = await waitingWithResult('x'.repeat(20_000));
+  const waiting = await store.moveAttempt(attempt, 'waiting');
+  await store.setTaskToken(waiting, sandbox_id, 'of a life before that');
   await call('run-code', { execution_id, attempt: 1, task_token: 'of an earlier life' });
   expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'succeeded' });
 });
