@@ -78,7 +78,6 @@ export const definitions: Record<Handler, Definition> = {
       QUOTA: ['GetItem', 'PutItem'],
       SERVICE: ['UpdateItem'],
     },
-    publishes: true,
     workflow: ['StartExecution'],
     settings: [
       'RETENTION_DAYS',
@@ -249,10 +248,9 @@ export const definitions: Record<Handler, Definition> = {
   'workflow/maintain': {
     timeout: 55,
     asynchronous: true,
-    items: { EXECUTION: ['GetItem'], SANDBOX: ['GetItem', 'PutItem', 'UpdateItem'] },
+    items: { EXECUTION: ['GetItem', 'PutItem'], SANDBOX: ['GetItem', 'PutItem', 'UpdateItem'] },
     index: 'work',
     ...PLANS_SANDBOX,
-    publishes: true,
     workflow: ['StartExecution'],
     sandboxTasks: ['RunTask', 'StopTask', 'ListTasks', 'DescribeTasks'],
     settings: ['RETENTION_DAYS', 'WARM_SANDBOXES'],

@@ -237,7 +237,7 @@ const UNRECORDED: [pattern: RegExp, reason: string][] = [
     'Only texts too long for an item are read, wherever an attempt is told of.',
   ],
   [
-    /^(api\/execute|workflow\/(maintain|run-code|workflow-ended)) execute-api:ManageConnections /,
+    /^workflow\/(run-code|workflow-ended) execute-api:ManageConnections /,
     'Whoever follows is told; nobody does when these are called by a test.',
   ],
   [/^workflow\/generate-code secretsmanager:GetSecretValue /, 'The local runtime has no Secrets Manager.'],
