@@ -63,12 +63,18 @@ const TASK_DEFINITION = 'sandbox';
 
 const UPKEEP_INTERVAL = 60_000;
 
+/** What only tests and benches ask for. */
+export interface RuntimeOptions {
+  /** Milliseconds from RunTask to the start of a sandbox, as on Fargate. default: none */
+  sandboxStartDelay?(): number;
+}
+
 /**
  * Starts the runtime.
  * @throws ConfigurationError that says what to do if a port is taken, the folder is in use, Python is missing, or
  *   sandboxes cannot be confined here.
  */
-export async function startRuntime(settings: Settings): Promise<Runtime> {
+export async function startRuntime(settings: Settings, options: RuntimeOptions = {}): Promise<Runtime> {
   const closers: (() => Promise<void>)[] = [];
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer();
@@ -121,7 +127,12 @@ export async function startRuntime(settings: Settings): Promise<Runtime> {
       onTaskStateChange: async (event) => {
         await invoke(functionArn('sandbox-state-change'), event);
       },
-      ecs: { launcher, cluster: CLUSTER, taskDefinition: TASK_DEFINITION },
+      ecs: {
+        launcher,
+        cluster: CLUSTER,
+        taskDefinition: TASK_DEFINITION,
+        startDelay: options.sandboxStartDelay,
+      },
       log,
     }).catch((error) => {
       throw explainStart(error, 'AWS_PORT', settings.awsPort);

@@ -12,6 +12,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** One scripted answer; a string is a whole reply that consists of it. */
 export type ScriptedReply = string | StreamedReply | StatusReply;
@@ -26,6 +27,8 @@ export interface StreamedReply {
   usage?: { prompt_tokens: number; completion_tokens: number; total_tokens: number } | null;
   /** Characters of a chunk. Default: 8. */
   pieceSize?: number;
+  /** Milliseconds before each chunk of the text. Default: none. */
+  pieceDelay?: number;
   /** Nothing is sent, not even the headers, before this is resolved. */
   gate?: Promise<unknown>;
   /** The last chunk of the text is sent, but the rest only when this is resolved. */
@@ -138,6 +141,7 @@ async function send(response: ServerResponse, scripted: ScriptedReply): Promise<
     ending = 'finish',
     finishReason = 'stop',
     pieceSize = 8,
+    pieceDelay,
     gate,
     gateBeforeEnd,
     before = [],
@@ -160,7 +164,10 @@ async function send(response: ServerResponse, scripted: ScriptedReply): Promise<
 
   for (const event of before) write(event);
   if (text) delta({ role: 'assistant', content: '' });
-  for (let at = 0; at < text.length; at += pieceSize) delta({ content: text.slice(at, at + pieceSize) });
+  for (let at = 0; at < text.length; at += pieceSize) {
+    if (pieceDelay) await sleep(pieceDelay);
+    delta({ content: text.slice(at, at + pieceSize) });
+  }
   await gateBeforeEnd;
   if (ending === 'hang') return;
   if (ending === 'end') return void response.end();

@@ -15,6 +15,8 @@ import { recordCalls } from './record-calls.ts';
 export interface ProductOptions {
   env?: Record<string, string>;
   warmSandboxes?: number;
+  /** Milliseconds from RunTask to the start of a sandbox. */
+  sandboxStartDelay?(): number;
 }
 
 export interface Answer<T> {
@@ -57,7 +59,11 @@ export interface Follower {
   close(): void;
 }
 
-export async function startProduct({ env = {}, warmSandboxes = 0 }: ProductOptions = {}): Promise<Product> {
+export async function startProduct({
+  env = {},
+  warmSandboxes = 0,
+  sandboxStartDelay,
+}: ProductOptions = {}): Promise<Product> {
   const model = await startModelServer();
   const dataDir = await mkdtemp(path.join(tmpdir(), 'executor-test-'));
   Object.assign(process.env, {
@@ -67,15 +73,18 @@ export async function startProduct({ env = {}, warmSandboxes = 0 }: ProductOptio
     ...env,
   });
   const { startRuntime } = await import('../../local/runtime.ts');
-  const runtime = await startRuntime({
-    port: 0,
-    host: '127.0.0.1',
-    awsPort: 0,
-    dataDir,
-    sandbox: 'auto',
-    warmSandboxes,
-    hasModel: true,
-  });
+  const runtime = await startRuntime(
+    {
+      port: 0,
+      host: '127.0.0.1',
+      awsPort: 0,
+      dataDir,
+      sandbox: 'auto',
+      warmSandboxes,
+      hasModel: true,
+    },
+    { sandboxStartDelay },
+  );
   const { url } = runtime;
   if (process.env.RECORD_AWS_CALLS) await recordCalls(process.env.RECORD_AWS_CALLS);
 

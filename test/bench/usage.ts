@@ -1,0 +1,126 @@
+/** What executions use of AWS, counted at the SDK's clients while the product runs. */
+import { performance } from 'node:perf_hooks';
+import { InvokeStore } from '@aws/lambda-invoke-store';
+import { connections, dynamodb, ecs, s3, stepFunctions } from '../../functions/core/aws.ts';
+
+interface Invocation {
+  function: string;
+  /** The executions and sandboxes that it was about. */
+  ids: Set<string>;
+  /** By service and operation, such as `DynamoDB PutItem`. */
+  calls: Map<string, number>;
+  writeUnits: number;
+  readUnits: number;
+  /** Milliseconds of the first call and of the end of the last one. */
+  from: number;
+  to: number;
+}
+
+export interface Usage {
+  invocations: Map<string, number>;
+  calls: Map<string, number>;
+  /** DynamoDB's request units. */
+  writeUnits: number;
+  readUnits: number;
+  /** Seconds of functions, from the first call of each to the end of its last. */
+  functionSeconds: number;
+}
+
+const IDS = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|sandbox-[0-9a-f]{20}/g;
+const DYNAMODB_READS = ['GetItem', 'Query'];
+
+type Stack = typeof dynamodb.middlewareStack;
+
+export class UsageMeter {
+  readonly #invocations = new Map<string, Invocation>();
+
+  static async start(): Promise<UsageMeter> {
+    const meter = new UsageMeter();
+    const store = await InvokeStore.getInstanceAsync();
+    const clients = { DynamoDB: dynamodb, S3: s3, SFN: stepFunctions, ECS: ecs, WebSocket: connections };
+    for (const [service, client] of Object.entries(clients)) {
+      (client.middlewareStack as unknown as Stack).add(
+        (next, { commandName = '' }) =>
+          async (args) => {
+            // Only inside of an invocation.
+            const name = store.get<string>('function');
+            if (!name) return next(args);
+            const id = store.getRequestId();
+            const operation = commandName.replace(/Command$/, '');
+            return meter.#count(id, name, service, operation, args.input as object, () => next(args));
+          },
+        { step: 'initialize', name: 'usageMeter', override: true },
+      );
+    }
+    return meter;
+  }
+
+  async #count<Result extends { output: object }>(
+    id: string,
+    name: string,
+    service: string,
+    operation: string,
+    input: object,
+    send: () => Promise<Result>,
+  ): Promise<Result> {
+    const now = performance.now();
+    const invocation = this.#invocations.get(id) ?? {
+      function: name,
+      ids: new Set(),
+      calls: new Map(),
+      writeUnits: 0,
+      readUnits: 0,
+      from: now,
+      to: now,
+    };
+    this.#invocations.set(id, invocation);
+    for (const [found] of JSON.stringify(input).matchAll(IDS)) invocation.ids.add(found);
+    add(invocation.calls, `${service} ${operation}`, 1);
+    if (service === 'DynamoDB') Object.assign(input, { ReturnConsumedCapacity: 'TOTAL' });
+    // A write whose condition is not met costs as well.
+    let units = 1;
+    try {
+      const result = await send();
+      const { ConsumedCapacity } = result.output as { ConsumedCapacity?: { CapacityUnits?: number } };
+      units = ConsumedCapacity?.CapacityUnits ?? units;
+      return result;
+    } finally {
+      invocation.to = performance.now();
+      if (service === 'DynamoDB') {
+        invocation[DYNAMODB_READS.includes(operation) ? 'readUnits' : 'writeUnits'] += units;
+      }
+    }
+  }
+
+  /** Of all invocations that were about one of `ids`. */
+  of(...ids: string[]): Usage {
+    const usage: Usage = {
+      invocations: new Map(),
+      calls: new Map(),
+      writeUnits: 0,
+      readUnits: 0,
+      functionSeconds: 0,
+    };
+    for (const invocation of this.#invocations.values()) {
+      if (!ids.some((id) => invocation.ids.has(id))) continue;
+      add(usage.invocations, invocation.function, 1);
+      for (const [call, times] of invocation.calls) add(usage.calls, call, times);
+      usage.writeUnits += invocation.writeUnits;
+      usage.readUnits += invocation.readUnits;
+      usage.functionSeconds += (invocation.to - invocation.from) / 1000;
+    }
+    return usage;
+  }
+}
+
+const add = (counts: Map<string, number>, name: string, times: number) =>
+  counts.set(name, (counts.get(name) ?? 0) + times);
+
+/** How many calls of `usage` there were by their name, or by what it begins with. */
+export const callsOf = ({ calls }: Usage, ...names: string[]) =>
+  [...calls].reduce(
+    (sum, [call, times]) => sum + (names.some((name) => call.startsWith(name)) ? times : 0),
+    0,
+  );
+
+export const sum = (counts: Map<string, number>) => [...counts.values()].reduce((total, n) => total + n, 0);
