@@ -3,12 +3,15 @@ import { ErrorBoundary } from './components/ErrorBoundary.tsx';
 import { Header } from './components/Header.tsx';
 import { SignIn } from './components/SignIn.tsx';
 import { Workspace } from './components/Workspace.tsx';
+import { useHealth } from './hooks/use-health.ts';
 import { useSession } from './hooks/use-session.ts';
 import { useUpdate } from './hooks/use-update.ts';
 
 export function App() {
   const session = useSession();
+  const health = useHealth();
   const updated = useUpdate();
+  const isLoading = session.state === 'loading' || health === undefined;
   return (
     <div className="flex min-h-dvh flex-col lg:h-dvh">
       {updated && (
@@ -26,19 +29,24 @@ export function App() {
         </div>
       )}
       <ErrorBoundary fallback={<Broken />}>
-        {session.state === 'signed out' && (
-          <>
-            <Header health={null} isolation={null} away={false} />
-            <SignIn
-              key={session.reason}
-              auth={session.auth}
-              reason={session.reason}
-              onSignIn={session.signIn}
-            />
-          </>
+        {(isLoading || session.state === 'signed out') && (
+          <Header health={null} isolation={null} away={false} />
         )}
-        {session.state === 'signed in' && (
-          <Workspace client={session.client} seen={session.seen} onSignOut={session.signOut} />
+        {!isLoading && session.state === 'signed out' && (
+          <SignIn
+            key={session.reason}
+            auth={session.auth}
+            reason={session.reason}
+            onSignIn={session.signIn}
+          />
+        )}
+        {!isLoading && session.state === 'signed in' && (
+          <Workspace
+            client={session.client}
+            seen={session.seen}
+            health={health}
+            onSignOut={session.signOut}
+          />
         )}
       </ErrorBoundary>
     </div>

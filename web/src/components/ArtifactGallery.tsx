@@ -27,7 +27,7 @@ interface ArtifactGalleryProps {
 export function ArtifactGallery({ client, execution, attempt, artifacts, className }: ArtifactGalleryProps) {
   return (
     <Panel title="Files" note={count(artifacts.length, 'file')} className={className}>
-      <ul className="grid gap-3 overflow-y-auto p-3 sm:grid-cols-[repeat(auto-fill,minmax(16rem,1fr))]">
+      <ul className="grid auto-rows-max gap-3 overflow-y-auto p-3 sm:grid-cols-[repeat(auto-fill,minmax(13rem,1fr))]">
         {artifacts.map((artifact) => {
           const id = { execution, attempt, name: artifact.name };
           const Preview = previewOf(artifact);

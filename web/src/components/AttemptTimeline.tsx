@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'react';
-import { CATEGORY_NAMES } from '../execution/explain.ts';
-import { DOING, type Phase, phasesOf } from '../execution/phases.ts';
+import { CATEGORY_NAMES, whyFailed } from '../execution/explain.ts';
+import { doing, type Phase, phasesOf } from '../execution/phases.ts';
 import type { AttemptState, ExecutionState } from '../execution/reduce.ts';
 import { useNow } from '../hooks/use-now.ts';
 import { executionPath } from '../hooks/use-route.ts';
@@ -20,11 +20,7 @@ export function AttemptTimeline({ execution, shown }: { execution: ExecutionStat
       <ol ref={list} className="flex gap-2">
         {execution.results.map((attempt) => (
           <li key={attempt.attempt} className="min-w-52 max-w-80 flex-1 shrink-0">
-            <Attempt
-              attempt={attempt}
-              href={executionPath(execution.execution_id, attempt.attempt)}
-              current={attempt.attempt === shown}
-            />
+            <Attempt execution={execution} attempt={attempt} current={attempt.attempt === shown} />
           </li>
         ))}
       </ol>
@@ -32,19 +28,26 @@ export function AttemptTimeline({ execution, shown }: { execution: ExecutionStat
   );
 }
 
-function Attempt({ attempt, href, current }: { attempt: AttemptState; href: string; current: boolean }) {
+interface AttemptProps {
+  execution: ExecutionState;
+  attempt: AttemptState;
+  /** It is the one that is shown. */
+  current: boolean;
+}
+
+function Attempt({ execution, attempt, current }: AttemptProps) {
   const now = useNow(attempt.finished_at === null);
   const phases = phasesOf(attempt, now);
   return (
     <Link
-      href={href}
+      href={executionPath(execution.execution_id, attempt.attempt)}
       current={current}
-      className="block rounded-lg border border-line bg-panel px-3 py-2 hover:bg-hover aria-[current]:border-accent aria-[current]:ring-1 aria-[current]:ring-accent"
+      className="block h-full rounded-lg border border-line bg-panel px-3 py-2 hover:bg-hover aria-[current]:border-accent aria-[current]:ring-1 aria-[current]:ring-accent"
     >
       <span className="flex items-center gap-1.5">
         <StatusMark status={attempt.status} />
         <span className="whitespace-nowrap font-semibold">Attempt {attempt.attempt}</span>
-        <span className="ml-auto truncate text-muted text-xs">{verdict(attempt)}</span>
+        <span className="ml-auto truncate text-muted text-xs">{verdict(attempt, execution)}</span>
       </span>
       <PhaseBar phases={phases} />
       <span className="flex flex-wrap gap-x-3 text-muted text-xs tabular-nums">
@@ -54,6 +57,11 @@ function Attempt({ attempt, href, current }: { attempt: AttemptState; href: stri
           </span>
         ))}
       </span>
+      {attempt.status === 'failed' && (
+        <span className="mt-0.5 block truncate text-fail text-xs">
+          {whyFailed(attempt, execution.timeout)}
+        </span>
+      )}
     </Link>
   );
 }
@@ -65,21 +73,25 @@ const PHASE_LOOKS: Record<Phase['name'], string> = {
 };
 
 /** How the time of an attempt was spent, at a glance. */
-const PhaseBar = ({ phases }: { phases: Phase[] }) => (
-  <span className="my-1.5 flex h-1 gap-px overflow-hidden rounded-full bg-line" aria-hidden="true">
-    {phases.map(({ name, seconds, underWay }) => (
-      <span
-        key={name}
-        className={`min-w-1 ${PHASE_LOOKS[name]} ${underWay ? 'animate-pulse-slow' : ''}`}
-        style={{ flexGrow: Math.max(seconds, 0.001), flexBasis: 0 }}
-      />
-    ))}
-  </span>
-);
+function PhaseBar({ phases }: { phases: Phase[] }) {
+  const total = phases.reduce((sum, { seconds }) => sum + seconds, 0);
+  return (
+    <span className="my-1.5 flex h-1 gap-px overflow-hidden rounded-full bg-line" aria-hidden="true">
+      {phases.map(({ name, seconds, underWay }) => (
+        <span
+          key={name}
+          className={`min-w-1 ${PHASE_LOOKS[name]} ${underWay ? 'animate-pulse-slow' : ''}`}
+          style={{ width: `${(seconds / total) * 100}%` }}
+        />
+      ))}
+    </span>
+  );
+}
 
-function verdict({ status, error_category }: AttemptState): string {
+function verdict(attempt: AttemptState, execution: ExecutionState): string {
+  const { status, error_category } = attempt;
   if (status === 'succeeded') return 'Succeeded';
   if (status === 'cancelled') return 'Cancelled';
   if (status === 'failed') return error_category ? CATEGORY_NAMES[error_category] : 'Failed';
-  return DOING[status] ?? '';
+  return doing(attempt, execution) ?? '';
 }

@@ -20,6 +20,8 @@ interface ExecutionViewProps {
   execution: ExecutionState;
   /** The attempt asked for; null follows the latest. */
   wanted: number | null;
+  /** A request to run is on its way. */
+  starting: boolean;
   onCancel: () => void;
   onRepeat: (execution: ExecutionState) => void;
   onEdit: (execution: ExecutionState) => void;
@@ -30,6 +32,7 @@ export const ExecutionView = memo(function ExecutionView(props: ExecutionViewPro
   const { client, execution, wanted } = props;
   const { results } = execution;
   const attempt = results.find((one) => one.attempt === wanted) ?? results.at(-1);
+  const hasFiles = attempt !== undefined && attempt.artifacts.length > 0;
   // An execution that failed before any attempt, or for another reason than its last attempt, says so itself.
   const ownError = execution.status === 'failed' && execution.error !== results.at(-1)?.error;
   return (
@@ -40,17 +43,19 @@ export const ExecutionView = memo(function ExecutionView(props: ExecutionViewPro
         <>
           <AttemptTimeline execution={execution} shown={attempt.attempt} />
           {attempt.status === 'failed' && <Failure attempt={attempt} timeout={execution.timeout} />}
-          <div className="grid flex-1 gap-3 lg:min-h-[30rem] lg:grid-rows-[3fr_2fr] 2xl:min-h-96 2xl:grid-cols-[3fr_2fr] 2xl:grid-rows-none">
+          <div
+            className={`grid flex-1 grid-cols-[minmax(0,1fr)] gap-3 2xl:min-h-96 2xl:grid-cols-[3fr_2fr] 2xl:grid-rows-none ${hasFiles ? 'lg:min-h-[36rem] lg:grid-rows-2' : 'lg:min-h-[30rem] lg:grid-rows-[3fr_2fr]'}`}
+          >
             <CodeViewer attempt={attempt} attempts={results} />
-            <div className="flex min-h-0 flex-col gap-3">
-              <ExecutionLog attempt={attempt} className="lg:min-h-0 lg:flex-1" />
-              {attempt.artifacts.length > 0 && (
+            <div className="flex min-h-0 min-w-0 flex-col gap-3 lg:flex-row 2xl:flex-col">
+              <ExecutionLog attempt={attempt} className="lg:min-h-0 lg:min-w-0 lg:flex-1" />
+              {hasFiles && (
                 <ArtifactGallery
                   client={client}
                   execution={execution.execution_id}
                   attempt={attempt.attempt}
                   artifacts={attempt.artifacts}
-                  className="shrink-0 2xl:max-h-[60%]"
+                  className="lg:min-h-0 lg:flex-1"
                 />
               )}
             </div>
@@ -66,7 +71,7 @@ export const ExecutionView = memo(function ExecutionView(props: ExecutionViewPro
 /** Characters of a task up to which all of it is shown. */
 const SHORT_TASK = 240;
 
-function Title({ execution, wanted, onCancel, onRepeat, onEdit }: ExecutionViewProps) {
+function Title({ execution, wanted, starting, onCancel, onRepeat, onEdit }: ExecutionViewProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   const [whole, setWhole] = useState(false);
   const { execution_id, prompt, status } = execution;
@@ -104,7 +109,7 @@ function Title({ execution, wanted, onCancel, onRepeat, onEdit }: ExecutionViewP
       </div>
       <div className="flex flex-wrap gap-2">
         {isFinal(status) ? (
-          <Button onClick={() => onRepeat(execution)}>
+          <Button onClick={() => onRepeat(execution)} disabled={starting}>
             <RepeatIcon /> Run again
           </Button>
         ) : (

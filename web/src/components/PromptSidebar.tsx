@@ -54,9 +54,9 @@ export function PromptSidebar(props: PromptSidebarProps) {
           {draft.prompt.trim() !== '' && problem ? (
             problem
           ) : (
-            <>
+            <span className="pointer-coarse:hidden">
               <kbd>{isMac ? '⌘' : 'Ctrl'}+Enter</kbd> runs, <kbd>Esc</kbd> cancels
-            </>
+            </span>
           )}
         </span>
       </div>

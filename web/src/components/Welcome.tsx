@@ -7,10 +7,12 @@ const STEPS = [
 
 /** What is shown before anything is run: how it goes. */
 export const Welcome = () => (
-  <div className="m-auto max-w-xl p-6 lg:p-10">
-    <h1 className="font-semibold text-xl">Describe a task, get Python that has run</h1>
-    <p className="mt-2 text-muted">Write what you need, or take one of the examples, and press Run.</p>
-    <ol className="mt-6 flex flex-col gap-4">
+  <div className="max-w-xl px-4 pt-4 pb-3 lg:m-auto lg:p-10">
+    <h1 className="font-semibold text-lg lg:text-xl">Describe a task, get Python that has run</h1>
+    <p className="mt-1 text-muted lg:mt-2">
+      Write what you need, or take one of the examples, and press Run.
+    </p>
+    <ol className="mt-6 hidden flex-col gap-4 lg:flex">
       {STEPS.map(({ name, text }, index) => (
         <li key={name} className="flex gap-3">
           <span

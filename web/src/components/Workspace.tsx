@@ -7,7 +7,7 @@ import { useExecution } from '../hooks/use-execution.ts';
 import { useHistory } from '../hooks/use-history.ts';
 import { executionPath, navigate, useRoute } from '../hooks/use-route.ts';
 import { useStored } from '../hooks/use-stored.ts';
-import { Button, Notice } from './controls.tsx';
+import { Button, Link, Notice } from './controls.tsx';
 import { DemoBanner } from './DemoBanner.tsx';
 import { ExecutionView } from './ExecutionView.tsx';
 import { Header } from './Header.tsx';
@@ -20,18 +20,20 @@ import { Welcome } from './Welcome.tsx';
 interface WorkspaceProps {
   client: Client;
   seen: Seen;
+  /** null while the service does not answer. */
+  health: Health | null;
   onSignOut?: () => void;
 }
 
 /** The page of someone who may use the service. */
-export function Workspace({ client, seen, onSignOut }: WorkspaceProps) {
+export function Workspace({ client, seen, health, onSignOut }: WorkspaceProps) {
   const route = useRoute();
   const id = route.page === 'execution' ? route.id : null;
-  const [health, setHealth] = useState<Health | null>(null);
   const [draft, setDraft] = useStored<Draft>('draft', EMPTY_DRAFT, sessionStorage);
   const [starting, setStarting] = useState(false);
   const [startError, setStartError] = useState<Error | null>(null);
-  const [cancelError, setCancelError] = useState<Error | null>(null);
+  /** Why what was asked of the shown execution did not happen. */
+  const [actionError, setActionError] = useState<Error | null>(null);
   const followed = useExecution(client, seen, id);
   const { execution, error } = followed;
   const history = useHistory(client, seen);
@@ -40,28 +42,23 @@ export function Workspace({ client, seen, onSignOut }: WorkspaceProps) {
   const main = useRef<HTMLElement>(null);
   const running = execution !== null && !isFinal(execution.status);
 
-  useEffect(() => {
-    // Whether the service is away is told by the history, which tries again.
-    client.health().then(setHealth, () => undefined);
-  }, [client]);
-
   const run = useCallback(
-    async (wanted: Draft) => {
+    async (wanted: Draft, setError: (error: Error | null) => void) => {
       setStarting(true);
-      setStartError(null);
+      setError(null);
       try {
         const { execution_id } = await client.execute(toRequest(wanted));
         navigate(executionPath(execution_id));
         changed();
       } catch (failure) {
-        setStartError(failure as Error);
+        setError(failure as Error);
       } finally {
         setStarting(false);
       }
     },
     [client, changed],
   );
-  const repeat = useCallback((one: ExecutionState) => void run(toDraft(one)), [run]);
+  const repeat = useCallback((one: ExecutionState) => void run(toDraft(one), setActionError), [run]);
 
   const edit = useCallback(
     (one: ExecutionState) => {
@@ -75,14 +72,17 @@ export function Workspace({ client, seen, onSignOut }: WorkspaceProps) {
 
   const cancel = useCallback(async () => {
     if (!id) return;
-    setCancelError(null);
+    setActionError(null);
     try {
       await client.cancel(id);
     } catch (failure) {
-      setCancelError(failure as Error);
+      setActionError(failure as Error);
     }
   }, [client, id]);
   useCancelKey(running, cancel);
+
+  // It is of the execution that was shown before.
+  useEffect(() => setActionError(null), [id]);
 
   const status = execution?.status;
   useEffect(() => {
@@ -112,7 +112,7 @@ export function Workspace({ client, seen, onSignOut }: WorkspaceProps) {
           <PromptSidebar
             draft={draft}
             onChange={setDraft}
-            onRun={() => void run(draft)}
+            onRun={() => void run(draft, setStartError)}
             starting={starting}
             error={startError}
             defaults={health?.defaults ?? null}
@@ -123,12 +123,20 @@ export function Workspace({ client, seen, onSignOut }: WorkspaceProps) {
         <main
           ref={main}
           tabIndex={-1}
-          className={`flex min-w-0 flex-col outline-none lg:overflow-y-auto ${id ? '' : 'hidden lg:flex'}`}
+          className={`flex min-w-0 flex-col outline-none lg:order-none lg:overflow-y-auto ${id ? '' : 'order-first'}`}
         >
-          {cancelError && <Notice kind="error">{cancelError.message}</Notice>}
+          {actionError && (
+            <div className="px-4 pt-4">
+              <Notice kind="error">{actionError.message}</Notice>
+            </div>
+          )}
           {error && (
-            <div className="p-4">
+            <div className="flex flex-col gap-3 p-4">
+              <h1 className="font-semibold text-base">This execution cannot be shown</h1>
               <Notice kind="error">{error.message}</Notice>
+              <Link href="/" className="w-fit rounded text-accent underline">
+                To a new task and the history
+              </Link>
             </div>
           )}
           {!id && <Welcome />}
@@ -138,6 +146,7 @@ export function Workspace({ client, seen, onSignOut }: WorkspaceProps) {
               client={client}
               execution={execution}
               wanted={route.page === 'execution' ? route.attempt : null}
+              starting={starting}
               onCancel={cancel}
               onRepeat={repeat}
               onEdit={edit}

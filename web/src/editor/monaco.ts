@@ -23,10 +23,11 @@ self.MonacoEnvironment = { getWorker: () => new EditorWorker() };
 /** The colours of styles.css: Monaco takes no custom properties. */
 const COLORS: Record<
   Theme,
-  { base: 'vs' | 'vs-dark'; tokens: [string, string][]; editor: Record<string, string> }
+  { base: 'vs' | 'vs-dark'; delimiter: string; tokens: [string, string][]; editor: Record<string, string> }
 > = {
   light: {
     base: 'vs',
+    delimiter: '47555a',
     tokens: [
       ['', '182124'],
       ['comment', '5b6b70'],
@@ -34,7 +35,6 @@ const COLORS: Record<
       ['string', '1d6b3c'],
       ['string.escape', '1d6b3c'],
       ['number', '9a4a00'],
-      ['delimiter', '47555a'],
       ['tag', '0f6673'],
     ],
     editor: {
@@ -51,6 +51,7 @@ const COLORS: Record<
   },
   dark: {
     base: 'vs-dark',
+    delimiter: 'b4c0c4',
     tokens: [
       ['', 'e5ebec'],
       ['comment', '8d9ca2'],
@@ -58,7 +59,6 @@ const COLORS: Record<
       ['string', '8fd3a5'],
       ['string.escape', '8fd3a5'],
       ['number', 'f0b67f'],
-      ['delimiter', 'b4c0c4'],
       ['tag', '62c7d4'],
     ],
     editor: {
@@ -75,19 +75,27 @@ const COLORS: Record<
   },
 };
 
-for (const [name, { base, tokens, editor }] of Object.entries(COLORS)) {
+/** Brackets in the colour of other delimiters: half-written code has many that are not closed yet. */
+function bracketColors(color: string): Record<string, string> {
+  const names = ['foreground1', 'foreground2', 'foreground3', 'unexpectedBracket.foreground'];
+  return Object.fromEntries(names.map((name) => [`editorBracketHighlight.${name}`, color]));
+}
+
+for (const [name, { base, delimiter, tokens, editor }] of Object.entries(COLORS)) {
   monaco.editor.defineTheme(name, {
     base,
     inherit: true,
-    rules: tokens.map(([token, foreground]) => ({ token, foreground })),
-    colors: editor,
+    rules: [['delimiter', delimiter] as const, ...tokens].map(([token, foreground]) => ({
+      token,
+      foreground,
+    })),
+    colors: { ...editor, ...bracketColors(`#${delimiter}`) },
   });
 }
 
 /** What every editor of the page has in common. */
 export const OPTIONS = {
   automaticLayout: true,
-  bracketPairColorization: { enabled: false },
   contextmenu: false,
   fontFamily: 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace',
   fontSize: 13,
@@ -103,7 +111,12 @@ export const OPTIONS = {
   unicodeHighlight: { ambiguousCharacters: true, invisibleCharacters: true },
   scrollBeyondLastLine: false,
   // The horizontal bar lies over the padding: where it changes the height, line numbers and lines part.
-  scrollbar: { alwaysConsumeMouseWheel: false, ignoreHorizontalScrollbarInContentHeight: true },
+  scrollbar: {
+    alwaysConsumeMouseWheel: false,
+    horizontalScrollbarSize: 10,
+    ignoreHorizontalScrollbarInContentHeight: true,
+    verticalScrollbarSize: 10,
+  },
   stickyScroll: { enabled: false },
   // Tab moves on to the next control, as everywhere on the page.
   tabFocusMode: true,

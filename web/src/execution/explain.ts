@@ -1,7 +1,7 @@
 /** What happened, in one plain sentence each. */
 import type { ErrorCategory, ExecutionStatus } from '../../../functions/core/execution.ts';
 import { count, duration } from '../text/format.ts';
-import { DOING } from './phases.ts';
+import { doing } from './phases.ts';
 import type { AttemptState, ExecutionState } from './reduce.ts';
 
 export const STATUS_NAMES: Record<ExecutionStatus, string> = {
@@ -72,7 +72,7 @@ export function progress(execution: ExecutionState): string {
     case 'running':
       if (!attempt) return 'Starting.';
       if (attempt.status === 'failed') return `${number}: failed; the next one begins.`;
-      return `${number}: ${(DOING[attempt.status] ?? 'Finishing').replace(/^./, (first) => first.toLowerCase())}.`;
+      return `${number}: ${(doing(attempt, execution) ?? 'Finishing').replace(/^./, (first) => first.toLowerCase())}.`;
     case 'succeeded':
       return `Succeeded after ${count(execution.attempts, 'attempt')}${spent(execution)}.`;
     case 'failed':

@@ -1,6 +1,6 @@
 /** The phases of an attempt and how long each took. */
 import type { AttemptStatus } from '../../../functions/core/execution.ts';
-import type { AttemptState } from './reduce.ts';
+import type { AttemptState, ExecutionState } from './reduce.ts';
 
 export interface Phase {
   /** `Preparing` is the check and, where it is not there yet, the wait for the sandbox. */
@@ -10,13 +10,22 @@ export interface Phase {
   underWay: boolean;
 }
 
-/** What an unfinished attempt is doing, as a sentence without its end. */
-export const DOING: Partial<Record<AttemptStatus, string>> = {
+const DOING: Partial<Record<AttemptStatus, string>> = {
   generating: 'The model is writing code',
   checking: 'Checking the code',
   waiting: 'Waiting for the sandbox',
   running: 'Running the code',
 };
+
+/** What an unfinished attempt is doing, as a sentence without its end; null of a finished one. */
+export function doing(
+  { status }: Pick<AttemptState, 'status'>,
+  { isolation }: Pick<ExecutionState, 'isolation'>,
+): string | null {
+  // That the check is passed is no event of its own; then the sandbox, if it has not told of itself, is waited for.
+  if (status === 'checking' && !isolation) return 'Checking the code, waiting for the sandbox';
+  return DOING[status] ?? null;
+}
 
 /** The phases that an attempt has entered. `now` in milliseconds. */
 export function phasesOf(attempt: AttemptState, now: number): Phase[] {

@@ -12,6 +12,9 @@ export interface Followed {
   error: Error | null;
 }
 
+/** Milliseconds between two renderings while much happens. */
+const PACE = 100;
+
 const NOTHING: Followed = { execution: null, connection: 'connecting', error: null };
 
 /** Follows the execution `id` as long as the component is there. While the service is away, shows what was seen. */
@@ -23,9 +26,10 @@ export function useExecution(client: Client, seen: Seen, id: string | null): Fol
     const path = `/executions/${id}`;
     let current = true;
     const update = (change: Partial<Followed>) => setFollowed((before) => ({ ...before, ...change }));
+    const show = paced(PACE, (execution: ExecutionState) => update({ execution }));
     const stop = followExecution(client, id, {
       onState: (execution) => {
-        update({ execution });
+        show.latest(execution);
         if (isFinal(execution.status)) void seen.put(path, execution);
       },
       onConnection: (connection) => {
@@ -42,7 +46,27 @@ export function useExecution(client: Client, seen: Seen, id: string | null): Fol
     return () => {
       current = false;
       stop();
+      show.stop();
     };
   }, [client, seen, id]);
   return followed;
+}
+
+/** Passes values on at most every `pace` milliseconds: the first at once, of those that come quickly the latest. */
+function paced<T>(pace: number, pass: (value: T) => void) {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let passed = Number.NEGATIVE_INFINITY;
+  let newest: T;
+  const passNewest = () => {
+    timer = undefined;
+    passed = performance.now();
+    pass(newest);
+  };
+  return {
+    latest(value: T) {
+      newest = value;
+      timer ??= setTimeout(passNewest, Math.max(0, passed + pace - performance.now()));
+    },
+    stop: () => clearTimeout(timer),
+  };
 }

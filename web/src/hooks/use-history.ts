@@ -8,7 +8,7 @@ import { isFinal } from '../execution/reduce.ts';
 
 const SEEN_PATH = '/executions';
 const CHANNEL = 'executions';
-/** Milliseconds between two looks at executions that go on elsewhere. */
+/** Milliseconds between two looks at executions that go on elsewhere, and two tries while the service is away. */
 const REFRESH_INTERVAL = 10_000;
 
 export interface HistoryState {
@@ -56,14 +56,14 @@ export function useHistory(client: Client, seen: Seen): HistoryState {
     return () => opened.close();
   }, [refresh]);
 
-  const goesOn = pages.executions.some(({ status }) => !isFinal(status));
+  const mayChange = error !== null || pages.executions.some(({ status }) => !isFinal(status));
   useEffect(() => {
-    if (!goesOn) return;
+    if (!mayChange) return;
     const timer = setInterval(() => {
       if (document.visibilityState === 'visible') void refresh();
     }, REFRESH_INTERVAL);
     return () => clearInterval(timer);
-  }, [goesOn, refresh]);
+  }, [mayChange, refresh]);
 
   const loadMore = async () => {
     if (loading || !pages.cursor) return;
