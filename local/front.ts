@@ -10,8 +10,12 @@
 import { randomUUID } from 'node:crypto';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, isIP } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { ReadableStream } from 'node:stream/web';
 import type { APIGatewayProxyEventV2, APIGatewayProxyResultV2, Handler } from 'aws-lambda';
 import sirv from 'sirv';
+import { contentSecurityPolicy } from '../web/content-security-policy.ts';
 import { BodyTooLarge, parseTarget, readBody } from './aws/http.ts';
 import { callHandler } from './aws/lambda.ts';
 import type { Log } from './aws/log.ts';
@@ -36,6 +40,8 @@ export interface FrontOptions {
   routes: readonly Route[];
   /** Called once a handler, when it is first needed. */
   loadHandler(name: string): Promise<HttpHandler>;
+  /** Where files lie. What a route redirects there is served through /files/. default: redirects are left as they are */
+  filesUrl?: string;
   /** The built UI; need not exist yet. */
   staticDir: string;
   webSocket: { api: WebSocketApi; handlers: WebSocketHandlers };
@@ -71,6 +77,8 @@ const MAX_BODY = 10 * 1024 * 1024;
 /** API Gateway gives up on a function then. */
 const TIMEOUT_SECONDS = 30;
 const WEB_SOCKET_PATH = /^(\/api)?\/ws$/;
+/** Below it are the files, at their presigned URLs. */
+const FILES_PATH = '/files/';
 const WILDCARDS = ['0.0.0.0', '::'];
 
 /** Rejects with the error of `listen`, EADDRINUSE for one. */
@@ -78,7 +86,11 @@ export async function startFront(options: FrontOptions): Promise<Front> {
   const { host = '127.0.0.1', log } = options;
   const routes = options.routes.map(compileRoute);
   const handlers = new Map<string, Promise<HttpHandler>>();
-  const serveFile = sirv(options.staticDir, { dev: true, etag: true });
+  const serveFile = sirv(options.staticDir, {
+    dev: true,
+    etag: true,
+    setHeaders: (response) => response.setHeader('content-security-policy', contentSecurityPolicy()),
+  });
 
   const server = http.createServer((request, response) => {
     response.setHeader('x-content-type-options', 'nosniff');
@@ -119,12 +131,16 @@ export async function startFront(options: FrontOptions): Promise<Front> {
     const path = pathOf(request);
     const problem = refusal(request, !['GET', 'HEAD', 'OPTIONS'].includes(request.method ?? ''));
     if (problem) return sendProblem(response, requestId, problem);
+    const file = request.method === 'GET' ? fileAt(request.url ?? '') : undefined;
+    if (file) return relay(file, response);
     const isApi = path === '/api' || path.startsWith('/api/');
     const apiPath = isApi ? path.slice('/api'.length) : path;
     const matching = routes.filter(({ pattern }) => pattern.test(apiPath));
     const route = matching.find(({ method }) => method === request.method);
-    if (route) return callRoute(route, apiPath, request, response, requestId);
-    if (matching.length > 0) {
+    // At the root the API and the page share addresses: a browser that opens one wants the page.
+    const wantsPage = !isApi && request.method === 'GET' && request.headers.accept?.includes('text/html');
+    if (route && !wantsPage) return callRoute(route, apiPath, request, response, requestId);
+    if (matching.length > 0 && !wantsPage) {
       const allow = matching.map(({ method }) => method).join(', ');
       return sendProblem(response, requestId, {
         status: 405,
@@ -181,7 +197,23 @@ export async function startFront(options: FrontOptions): Promise<Front> {
       }),
     );
     if (result === timedOut) return sendProblem(response, requestId, gatewayTimeout());
-    sendResult(response, result ?? {});
+    sendResult(response, throughUs(result ?? {}));
+  }
+
+  /** The URL of the file that a path of ours stands for. */
+  function fileAt(path: string): string | undefined {
+    if (!options.filesUrl || !path.startsWith(FILES_PATH)) return undefined;
+    // A path with .. in it may lead elsewhere.
+    const { href } = new URL(`${options.filesUrl}/${path.slice(FILES_PATH.length)}`);
+    return href.startsWith(`${options.filesUrl}/`) ? href : undefined;
+  }
+
+  /** A redirect to a file, made one to this server: a browser may be unable to reach where the file lies. */
+  function throughUs(result: APIGatewayProxyResultV2): APIGatewayProxyResultV2 {
+    const location = typeof result === 'object' ? result.headers?.location?.toString() : undefined;
+    if (!options.filesUrl || !location?.startsWith(`${options.filesUrl}/`)) return result;
+    const path = FILES_PATH + location.slice(options.filesUrl.length + 1);
+    return { ...(result as object), headers: { ...(result as { headers: object }).headers, location: path } };
   }
 
   /** Why a request is not served at all; see the head of this file. */
@@ -321,6 +353,18 @@ function sendResult(response: ServerResponse, result: APIGatewayProxyResultV2): 
   if (result.cookies) response.setHeader('set-cookie', result.cookies);
   response.statusCode = result.statusCode;
   response.end(Buffer.from(result.body ?? '', result.isBase64Encoded ? 'base64' : 'utf8'));
+}
+
+/** Answers with what is at `url`. */
+async function relay(url: string, response: ServerResponse): Promise<void> {
+  const found = await fetch(url);
+  response.statusCode = found.status;
+  for (const name of ['content-type', 'content-length', 'content-disposition', 'etag']) {
+    const value = found.headers.get(name);
+    if (value) response.setHeader(name, value);
+  }
+  if (found.body) await pipeline(Readable.fromWeb(found.body as ReadableStream), response);
+  else response.end();
 }
 
 const timedOut = Symbol('timed out');

@@ -165,6 +165,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       port: settings.port,
       routes: routes satisfies readonly Route[],
       loadHandler: (name) => loadHandler('api', name),
+      filesUrl: `${endpoint.url}/${BUCKET}`,
       staticDir: WEB_DIST,
       webSocket: {
         api: endpoint.webSocket,

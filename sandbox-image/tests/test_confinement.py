@@ -157,6 +157,7 @@ class HonestCodeTest(unittest.TestCase):
         self.assertTrue(environment["HOME"].startswith(self.sandbox.work_dir))
 
     def test_what_is_forbidden_is_explained(self) -> None:
+        landlock = self.sandbox.ready()["isolation"]["landlock"].startswith("on")
         for code, told in {
             "import socket; socket.create_connection(('127.0.0.1', 1))": "the sandbox has no network",
             "from urllib import request; request.urlopen('http://127.0.0.1:1')": "the sandbox has no network",
@@ -172,6 +173,8 @@ class HonestCodeTest(unittest.TestCase):
             "x = [open(f'{n}', 'w') for n in range(1000)]": "limits the number of open files",
             "import os; os.chroot('.')": "does not allow this system call",
         }.items():
+            if "/etc/passwd" in code and not landlock:
+                continue  # everybody may read it
             with self.subTest(code):
                 result = self.sandbox.run(code)
                 self.assertEqual(result["error_category"], "exception")

@@ -236,7 +236,7 @@ describe('artifacts', () => {
     const path = `/api/executions/${execution.execution_id}/artifacts/data.csv`;
     const redirect = await product.call('GET', path);
     expect(redirect.status).toBe(302);
-    const file = await fetch(redirect.headers.get('location') ?? '');
+    const file = await fetch(new URL(redirect.headers.get('location') ?? '', product.url));
     expect(await file.text()).toBe('a,b\n1,2\n');
     expect(file.headers.get('content-disposition')).toBe("attachment; filename*=UTF-8''data.csv");
     expect(file.headers.get('content-type')).toBe('application/octet-stream');

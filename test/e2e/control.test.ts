@@ -191,7 +191,9 @@ test('twenty executions at once, each with its own output and files', async () =
       'GET',
       `/api/executions/${execution.execution_id}/artifacts/number.txt`,
     );
-    expect(await (await fetch(headers.get('location') ?? '')).text()).toBe(String(n * n));
+    expect(await (await fetch(new URL(headers.get('location') ?? '', product.url))).text()).toBe(
+      String(n * n),
+    );
   }
   await expect.poll(() => sandboxes().length).toBe(0);
 });

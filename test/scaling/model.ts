@@ -21,11 +21,11 @@ export const typical = {
 /** Counted in an execution like that, with quotas of callers, without what comes by the second of a generation. */
 export const counted = {
   functionInvocations: 18,
-  dynamodbWrites: 65,
+  dynamodbWrites: 57,
   dynamodbReads: 57,
   webSocketPosts: 11,
   s3Writes: 5,
-  s3Reads: 11,
+  s3Reads: 9,
 };
 
 /** A second of generation publishes this many code.delta events at most, each a write, a read and a post. */
