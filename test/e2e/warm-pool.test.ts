@@ -101,3 +101,18 @@ test('the upkeep stops a task that nobody waits for', async () => {
   await expect.poll(status, { timeout: 10_000 }).toBe('STOPPED');
   await ready(2);
 });
+
+test('the upkeep leaves a sandbox alone that serves an execution', async () => {
+  const loops = 'import time\nprint("begun", flush=True)\nwhile True:\n    time.sleep(0.01)';
+  product.model.replyTo('Leave me', python(loops));
+  const execution = await product.start({ prompt: 'Leave me', timeout: 60 });
+  const follower = product.follow(execution);
+  await follower.seen(({ type }) => type === 'run.output');
+  await upkeep();
+  const { sandbox_id = '' } = (await store.getExecution(execution.execution_id)) ?? {};
+  expect(await store.getSandbox(sandbox_id)).toMatchObject({ status: 'ready' });
+  expect(await product.get(execution.execution_id)).toMatchObject({ status: 'running' });
+  await product.call('DELETE', `/api/executions/${execution.execution_id}`);
+  await follower.ended;
+  follower.close();
+});
