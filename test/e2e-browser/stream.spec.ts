@@ -35,9 +35,12 @@ describe.skipIf(!findChromium())('a long stream in the browser', () => {
   test('a program of 3,000 lines is shown while it is written', async () => {
     const { page, send, close } = await open();
     const program = longProgram(3_000);
-    for (let at = 0; at < program.length; at += 2_000) {
+    const write = (at: number) =>
       send({ type: 'code.delta', attempt: 1, text: program.slice(at, at + 2_000) });
-    }
+    write(0);
+    // A program that is whole before the editor has come is shown from its beginning.
+    await page.locator('.monaco-editor .view-line').first().waitFor();
+    for (let at = 2_000; at < program.length; at += 2_000) write(at);
     send({ type: 'code.completed', attempt: 1, code: program });
     // The end stays in view.
     await page.getByText('value_2999').waitFor();
