@@ -18,6 +18,8 @@ const MAX_NOTE = 160;
 export default function CodeEditor({ label, code, failure = null, onChange }: CodeEditorProps) {
   const container = useRef<HTMLDivElement>(null);
   const editor = useRef<monaco.editor.IStandaloneCodeEditor>(null);
+  /** Whether this code has grown here before: at first its end may be far below what is shown. */
+  const hasGrown = useRef(false);
   const { theme } = useTheme();
   const readOnly = !onChange;
   const changed = useEffectEvent((value: string) => onChange?.(value));
@@ -47,7 +49,7 @@ export default function CodeEditor({ label, code, failure = null, onChange }: Co
 
   useEffect(() => {
     // While someone types here, the editor is ahead of its property.
-    if (editor.current && !(onChange && editor.current.hasTextFocus())) show(editor.current, code);
+    if (editor.current && !(onChange && editor.current.hasTextFocus())) show(editor.current, code, hasGrown);
   }, [code, onChange]);
 
   // With another code the marks are gone.
@@ -61,7 +63,11 @@ export default function CodeEditor({ label, code, failure = null, onChange }: Co
   return <div ref={container} className="h-full" />;
 }
 
-function show(editor: monaco.editor.IStandaloneCodeEditor, code: string): void {
+function show(
+  editor: monaco.editor.IStandaloneCodeEditor,
+  code: string,
+  hasGrown: { current: boolean },
+): void {
   const model = editor.getModel();
   const before = model?.getValue();
   if (!model || before === undefined || before === code) return;
@@ -70,9 +76,11 @@ function show(editor: monaco.editor.IStandaloneCodeEditor, code: string): void {
   if (before !== '' && code.startsWith(before)) {
     const end = model.getFullModelRange().getEndPosition();
     model.applyEdits([{ range: monaco.Range.fromPositions(end), text: code.slice(before.length) }]);
-    if (atEnd) editor.setScrollTop(editor.getScrollHeight());
+    if (atEnd || !hasGrown.current) editor.setScrollTop(editor.getScrollHeight());
+    hasGrown.current = true;
   } else {
     model.setValue(code);
+    hasGrown.current = false;
   }
 }
 
