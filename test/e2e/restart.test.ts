@@ -1,56 +1,31 @@
 /** kill -9 of the runtime in mid-execution, and a restart on the same data: nothing acknowledged is lost or doubled. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Execution } from '../../functions/core/execution.ts';
+import { KillableRuntime } from '../support/killable-runtime.ts';
 import { type ModelServer, python, startModelServer } from '../support/model-server.ts';
 import { followExecution } from '../support/product.ts';
 
 let model: ModelServer;
 let dataDir: string;
-let runtime: ChildProcess;
+let runtime: KillableRuntime;
 
 beforeEach(async () => {
   model = await startModelServer();
   dataDir = await mkdtemp(path.join(tmpdir(), 'executor-restart-'));
+  runtime = new KillableRuntime({
+    DATA_DIR: dataDir,
+    OPENAI_BASE_URL: model.url,
+    OPENAI_MODEL: 'test-model',
+  });
 });
 afterEach(async () => {
-  await kill();
+  await runtime.kill();
   await model.close();
   await rm(dataDir, { recursive: true });
 });
-
-/** Starts the runtime as a process of its own; gives its URL. */
-async function start(): Promise<string> {
-  runtime = spawn(process.execPath, ['--import', 'tsx', 'test/support/runtime-process.ts'], {
-    env: {
-      ...process.env,
-      DATA_DIR: dataDir,
-      PORT: '0',
-      WARM_SANDBOXES: '0',
-      OPENAI_BASE_URL: model.url,
-      OPENAI_API_KEY: 'test-key',
-      OPENAI_MODEL: 'test-model',
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const lines = createInterface({ input: runtime.stdout as NodeJS.ReadableStream });
-  const [url] = await Promise.race([
-    once(lines, 'line'),
-    once(runtime, 'exit').then(() => Promise.reject(new Error('The runtime ended before it was ready.'))),
-  ]);
-  return String(url);
-}
-
-async function kill(): Promise<void> {
-  if (runtime.exitCode !== null || runtime.signalCode !== null) return;
-  runtime.kill('SIGKILL');
-  await once(runtime, 'exit');
-}
 
 async function execute(url: string, request: object): Promise<Execution> {
   const response = await fetch(`${url}/api/execute`, {
@@ -66,8 +41,8 @@ const get = async (url: string, id: string) =>
 
 /** Restarts on the same data and waits until the execution has ended. */
 async function restartAndFinish(execution: Execution) {
-  await kill();
-  const url = await start();
+  await runtime.kill();
+  const url = await runtime.start();
   const follower = followExecution(url, execution);
   await follower.ended;
   follower.close();
@@ -89,7 +64,7 @@ describe('kill -9 and restart', () => {
   test('while the model writes the second attempt', async () => {
     const half = { text: '```python\nprint("never f', ending: 'hang' } as const;
     model.replyTo('Kill me', python('1 / 0'), half, python('print("finished")'));
-    const url = await start();
+    const url = await runtime.start();
     const execution = await execute(url, { prompt: 'Kill me' });
     const follower = followExecution(url, execution);
     await follower.seen((event) => event.type === 'code.delta' && event.attempt === 2);
@@ -103,7 +78,7 @@ describe('kill -9 and restart', () => {
 
   test('while the code runs', async () => {
     model.replyTo('Kill me', python('import time\nprint("begun", flush=True)\ntime.sleep(1)\nprint("done")'));
-    const url = await start();
+    const url = await runtime.start();
     const execution = await execute(url, { prompt: 'Kill me', max_retries: 1 });
     const follower = followExecution(url, execution);
     await follower.seen(({ type }) => type === 'run.output');
@@ -115,7 +90,7 @@ describe('kill -9 and restart', () => {
 
   test('what had ended stays as it was', async () => {
     model.replyTo('Done before', python('print("kept")'));
-    const url = await start();
+    const url = await runtime.start();
     const execution = await execute(url, { prompt: 'Done before' });
     const follower = followExecution(url, execution);
     await follower.ended;
