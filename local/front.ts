@@ -15,7 +15,7 @@ import { pipeline } from 'node:stream/promises';
 import type { ReadableStream } from 'node:stream/web';
 import type { APIGatewayProxyEventV2, APIGatewayProxyResultV2, Handler } from 'aws-lambda';
 import sirv from 'sirv';
-import { contentSecurityPolicy } from '../web/content-security-policy.ts';
+import { artifactSecurityPolicy, contentSecurityPolicy } from '../web/content-security-policy.ts';
 import { BodyTooLarge, parseTarget, readBody } from './aws/http.ts';
 import { callHandler } from './aws/lambda.ts';
 import type { Log } from './aws/log.ts';
@@ -40,7 +40,7 @@ export interface FrontOptions {
   routes: readonly Route[];
   /** Called once a handler, when it is first needed. */
   loadHandler(name: string): Promise<HttpHandler>;
-  /** Where files lie. What a route redirects there is served through /files/. default: redirects are left as they are */
+  /** The bucket of the files, to which /files/ is passed on. default: there are no files */
   filesUrl?: string;
   /** The built UI; need not exist yet. */
   staticDir: string;
@@ -89,7 +89,7 @@ export async function startFront(options: FrontOptions): Promise<Front> {
   const serveFile = sirv(options.staticDir, {
     dev: true,
     etag: true,
-    setHeaders: (response) => response.setHeader('content-security-policy', contentSecurityPolicy()),
+    setHeaders: (response) => response.setHeader('content-security-policy', contentSecurityPolicy),
   });
 
   const server = http.createServer((request, response) => {
@@ -197,23 +197,15 @@ export async function startFront(options: FrontOptions): Promise<Front> {
       }),
     );
     if (result === timedOut) return sendProblem(response, requestId, gatewayTimeout());
-    sendResult(response, throughUs(result ?? {}));
+    sendResult(response, result ?? {});
   }
 
-  /** The URL of the file that a path of ours stands for. */
+  /** The URL of the file that a path below /files/ stands for. */
   function fileAt(path: string): string | undefined {
     if (!options.filesUrl || !path.startsWith(FILES_PATH)) return undefined;
     // A path with .. in it may lead elsewhere.
-    const { href } = new URL(`${options.filesUrl}/${path.slice(FILES_PATH.length)}`);
+    const { href } = new URL(path.slice('/files'.length), options.filesUrl);
     return href.startsWith(`${options.filesUrl}/`) ? href : undefined;
-  }
-
-  /** A redirect to a file, made one to this server: a browser may be unable to reach where the file lies. */
-  function throughUs(result: APIGatewayProxyResultV2): APIGatewayProxyResultV2 {
-    const location = typeof result === 'object' ? result.headers?.location?.toString() : undefined;
-    if (!options.filesUrl || !location?.startsWith(`${options.filesUrl}/`)) return result;
-    const path = FILES_PATH + location.slice(options.filesUrl.length + 1);
-    return { ...(result as object), headers: { ...(result as { headers: object }).headers, location: path } };
   }
 
   /** Why a request is not served at all; see the head of this file. */
@@ -359,6 +351,7 @@ function sendResult(response: ServerResponse, result: APIGatewayProxyResultV2): 
 async function relay(url: string, response: ServerResponse): Promise<void> {
   const found = await fetch(url);
   response.statusCode = found.status;
+  response.setHeader('content-security-policy', artifactSecurityPolicy);
   for (const name of ['content-type', 'content-length', 'content-disposition', 'etag']) {
     const value = found.headers.get(name);
     if (value) response.setHeader(name, value);

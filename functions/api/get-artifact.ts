@@ -1,11 +1,12 @@
 /**
- * GET /executions/{id}/artifacts/{name}?attempt=N: redirects to a short-lived URL of the file, by default of the last
- * attempt that left one of this name. Everything but plain pictures is sent as a download: an artifact is untrusted.
+ * GET /executions/{id}/artifacts/{name}?attempt=N: redirects to a short-lived address of the file on this site, by default
+ * of the last attempt that left one of this name. Everything but plain pictures is sent as a download: an artifact is
+ * untrusted.
  */
 import * as z from 'zod';
 import { ownExecution } from '../core/access.ts';
 import { Problem } from '../core/errors.ts';
-import { artifactKey, jobId, presign } from '../core/mailbox.ts';
+import { artifactKey, jobId, onSite, presign } from '../core/mailbox.ts';
 import { apiHandler, check } from '../core/middleware.ts';
 import { listAttempts } from '../core/store.ts';
 
@@ -31,15 +32,11 @@ export const handler = apiHandler(async ({ owner, path, query }) => {
     if (!artifact || !attempt.sandbox_id) continue;
     const inline = INLINE_TYPES.includes(artifact.content_type);
     const file = encodeURIComponent(artifact.name.split('/').at(-1) ?? 'file');
-    const location = await presign(
-      artifactKey(attempt.sandbox_id, jobId(attempt), artifact.name),
-      URL_LIFETIME,
-      {
-        disposition: `${inline ? 'inline' : 'attachment'}; filename*=UTF-8''${file}`,
-        type: inline ? artifact.content_type : 'application/octet-stream',
-      },
-    );
-    return { status: 302, headers: { location } };
+    const url = await presign(artifactKey(attempt.sandbox_id, jobId(attempt), artifact.name), URL_LIFETIME, {
+      disposition: `${inline ? 'inline' : 'attachment'}; filename*=UTF-8''${file}`,
+      type: inline ? artifact.content_type : 'application/octet-stream',
+    });
+    return { status: 302, headers: { location: onSite(url) } };
   }
   throw new Problem(
     404,

@@ -179,6 +179,12 @@ export function presign(
   return getSignedUrl(s3, command, { expiresIn: seconds });
 }
 
+/** Where a presigned URL is found on the site itself, which passes /files/ on to the files: a page needs no other origin. */
+export function onSite(presigned: string): string {
+  const { pathname, search } = new URL(presigned);
+  return `/files${pathname}${search}`;
+}
+
 async function putJson(key: string, document: unknown): Promise<void> {
   await s3.send(
     new PutObjectCommand({

@@ -63,8 +63,6 @@ export class Storage extends Construct {
         { prefix: 'executions/', expiration: Duration.days(retentionDays) },
         { abortIncompleteMultipartUploadAfter: Duration.days(1) },
       ],
-      // The page follows the redirect to an artifact. The presigned URL is the right to read, whatever the origin.
-      cors: [{ allowedMethods: [s3.HttpMethods.GET], allowedOrigins: ['*'], allowedHeaders: ['*'] }],
       removalPolicy,
       autoDeleteObjects: !keepsData,
     });

@@ -1,4 +1,7 @@
-/** The public face: CloudFront before the page, the HTTP API (`/api/*`) and the WebSocket API (`/ws`), on one domain. */
+/**
+ * The public face: CloudFront before the page, the HTTP API (`/api/*`), the WebSocket API (`/ws`) and the files at their
+ * presigned URLs (`/files/*`), all on one domain.
+ */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
@@ -10,6 +13,7 @@ import * as s3 from 'aws-cdk-lib/aws-s3';
 import * as deployment from 'aws-cdk-lib/aws-s3-deployment';
 import type * as secrets from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
+import { artifactSecurityPolicy, contentSecurityPolicy } from '../../web/content-security-policy.ts';
 import type { Environment } from '../environments.ts';
 import type { Api } from './api.ts';
 import { privateBucket, type Storage } from './storage.ts';
@@ -76,18 +80,20 @@ export class Web extends Construct {
         origin: origins.S3BucketOrigin.withOriginAccessControl(this.site),
         viewerProtocolPolicy: cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
         cachePolicy: cloudfront.CachePolicy.CACHING_OPTIMIZED,
-        responseHeadersPolicy: this.pageHeaders(storage.files),
+        responseHeadersPolicy: this.headers('PageHeaders', contentSecurityPolicy),
         functionAssociations: [
-          { function: this.pageRouter(), eventType: cloudfront.FunctionEventType.VIEWER_REQUEST },
+          // A path without a file name is one of the page's own.
+          this.rewrite('PageRouter', `if (!/\\.\\w+$/.test(request.uri)) request.uri = '/index.html';`),
         ],
       },
       additionalBehaviors: {
         '/api/*': {
           ...toApi(api.http),
           allowedMethods: cloudfront.AllowedMethods.ALLOW_ALL,
-          responseHeadersPolicy: this.apiHeaders(),
+          responseHeadersPolicy: this.headers('ApiHeaders', "default-src 'none'; frame-ancestors 'none'"),
         },
         '/ws': toApi(api.webSockets),
+        '/files/*': this.artifacts(storage.files),
       },
     });
     this.url = `https://${domain?.name ?? this.distribution.distributionDomainName}`;
@@ -96,6 +102,10 @@ export class Web extends Construct {
     Validations.of(this.distribution).acknowledge({
       id: 'AwsSolutions-CFR1',
       reason: 'The service has no reason to shut out countries.',
+    });
+    Validations.of(this.distribution).acknowledge({
+      id: 'AwsSolutions-CFR7',
+      reason: 'The page is read by origin access control; the files by presigned URLs, which it would break.',
     });
     if (!props.firewall) {
       Validations.of(this.distribution).acknowledge({
@@ -112,51 +122,43 @@ export class Web extends Construct {
     }
   }
 
-  /** A path without a file name is one of the page's own. */
-  private pageRouter(): cloudfront.Function {
-    return new cloudfront.Function(this, 'PageRouter', {
-      runtime: cloudfront.FunctionRuntime.JS_2_0,
-      code: cloudfront.FunctionCode.fromInline(
-        `function handler(event) {
+  /**
+   * The files at their presigned URLs, which alone give the right to read them: CloudFront has none of its own. It
+   * passes on the query, where the signature is, and no header, so the caller's key stays here.
+   */
+  private artifacts(files: s3.IBucket): cloudfront.BehaviorOptions {
+    return {
+      origin: origins.S3BucketOrigin.withBucketDefaults(files),
+      viewerProtocolPolicy: cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
+      cachePolicy: cloudfront.CachePolicy.CACHING_DISABLED,
+      originRequestPolicy: new cloudfront.OriginRequestPolicy(this, 'PresignedUrls', {
+        queryStringBehavior: cloudfront.OriginRequestQueryStringBehavior.all(),
+      }),
+      responseHeadersPolicy: this.headers('FileHeaders', artifactSecurityPolicy),
+      functionAssociations: [this.rewrite('FileRouter', `request.uri = request.uri.slice('/files'.length);`)],
+    };
+  }
+
+  /** Lets CloudFront change a `request` before it is looked up or sent on. */
+  private rewrite(id: string, statement: string): cloudfront.FunctionAssociation {
+    const code = `function handler(event) {
   var request = event.request;
-  if (!/\\.\\w+$/.test(request.uri)) request.uri = '/index.html';
+  ${statement}
   return request;
-}`,
-      ),
-    });
+}`;
+    return {
+      function: new cloudfront.Function(this, id, {
+        runtime: cloudfront.FunctionRuntime.JS_2_0,
+        code: cloudfront.FunctionCode.fromInline(code),
+      }),
+      eventType: cloudfront.FunctionEventType.VIEWER_REQUEST,
+    };
   }
 
-  private pageHeaders(files: s3.IBucket): cloudfront.ResponseHeadersPolicy {
-    const filesOrigin = `https://${files.bucketRegionalDomainName}`;
-    return this.headers('PageHeaders', {
-      'default-src': `'self'`,
-      // The editor makes style elements and attributes as it goes.
-      'style-src': `'self' 'unsafe-inline'`,
-      // An artifact is fetched by a redirect to its presigned URL, and a picture shown from memory.
-      'connect-src': `'self' ${filesOrigin}`,
-      'img-src': `'self' data: blob:`,
-      'font-src': `'self' data:`,
-      'worker-src': `'self' blob:`,
-      'object-src': `'none'`,
-      'base-uri': `'none'`,
-      'form-action': `'none'`,
-      'frame-ancestors': `'none'`,
-    });
-  }
-
-  private apiHeaders(): cloudfront.ResponseHeadersPolicy {
-    return this.headers('ApiHeaders', { 'default-src': `'none'`, 'frame-ancestors': `'none'` });
-  }
-
-  private headers(id: string, csp: Record<string, string>): cloudfront.ResponseHeadersPolicy {
+  private headers(id: string, contentSecurityPolicy: string): cloudfront.ResponseHeadersPolicy {
     return new cloudfront.ResponseHeadersPolicy(this, id, {
       securityHeadersBehavior: {
-        contentSecurityPolicy: {
-          contentSecurityPolicy: Object.entries(csp)
-            .map(([directive, sources]) => `${directive} ${sources}`)
-            .join('; '),
-          override: true,
-        },
+        contentSecurityPolicy: { contentSecurityPolicy, override: true },
         contentTypeOptions: { override: true },
         frameOptions: { frameOption: cloudfront.HeadersFrameOption.DENY, override: true },
         referrerPolicy: {

@@ -240,6 +240,7 @@ describe('artifacts', () => {
     expect(await file.text()).toBe('a,b\n1,2\n');
     expect(file.headers.get('content-disposition')).toBe("attachment; filename*=UTF-8''data.csv");
     expect(file.headers.get('content-type')).toBe('application/octet-stream');
+    expect(file.headers.get('content-security-policy')).toContain('sandbox');
     expect((await product.call('GET', `${path}?attempt=2`)).status).toBe(404);
     expect((await product.call('GET', path.replace('data.csv', '..%2Fready.json'))).status).toBe(404);
   });

@@ -192,7 +192,7 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
     expect(found.sort()).toEqual(wanted.sort());
   });
 
-  it('serves page, API and WebSockets on one domain, the APIs by the secret of CloudFront', () => {
+  it('serves page, API, WebSockets and files on one domain, the APIs by the secret of CloudFront', () => {
     const [distribution] = propertiesOf<{
       DistributionConfig: {
         CacheBehaviors: { PathPattern: string }[];
@@ -202,12 +202,45 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
     }>(service, 'AWS::CloudFront::Distribution');
     if (!distribution) throw new Error('The template has no distribution.');
     const config = distribution.DistributionConfig;
-    expect(config.CacheBehaviors.map(({ PathPattern }) => PathPattern)).toEqual(['/api/*', '/ws']);
+    expect(config.CacheBehaviors.map(({ PathPattern }) => PathPattern)).toEqual([
+      '/api/*',
+      '/ws',
+      '/files/*',
+    ]);
     for (const { CustomOriginConfig, OriginCustomHeaders } of config.Origins) {
       const headers = (OriginCustomHeaders ?? []).map(({ HeaderName }) => HeaderName);
       expect(headers).toEqual(CustomOriginConfig ? ['x-origin-secret'] : []);
     }
     expect('WebACLId' in config).toBe(synthesized.environment.firewall);
+  });
+
+  it.each([
+    ['PageRouter', '/', '/index.html'],
+    ['PageRouter', '/executions/0190-abc', '/index.html'],
+    ['PageRouter', '/assets/index-5d1a.js', '/assets/index-5d1a.js'],
+    ['FileRouter', '/files/mailbox/s1/artifacts/1-1/plot%201.png', '/mailbox/s1/artifacts/1-1/plot%201.png'],
+  ])('has CloudFront take, by its %s, %s as %s', (name, uri, expected) => {
+    const code = propertiesOf<{ FunctionCode: string }>(service, 'AWS::CloudFront::Function').find(({ id }) =>
+      id.startsWith(`Web${name}`),
+    )?.FunctionCode;
+    const handler = new Function(`${code}; return handler`)();
+    expect(handler({ request: { uri } })).toEqual({ uri: expected });
+  });
+
+  it('passes the signature of a file on to S3, and no header, cookie or right of its own', () => {
+    const [policy] = propertiesOf<{ OriginRequestPolicyConfig: object }>(
+      service,
+      'AWS::CloudFront::OriginRequestPolicy',
+    );
+    expect(policy?.OriginRequestPolicyConfig).toMatchObject({
+      QueryStringsConfig: { QueryStringBehavior: 'all' },
+      HeadersConfig: { HeaderBehavior: 'none' },
+      CookiesConfig: { CookieBehavior: 'none' },
+    });
+    const withAccess = propertiesOf<{ PolicyDocument: unknown }>(service, 'AWS::S3::BucketPolicy').filter(
+      ({ PolicyDocument }) => JSON.stringify(PolicyDocument).includes('cloudfront.amazonaws.com'),
+    );
+    expect(withAccess.map(({ id }) => id)).toEqual([expect.stringMatching(/^WebSite/)]);
   });
 
   it('holds no secret in plain text', () => {
