@@ -3,8 +3,13 @@
  * slow machine.
  */
 
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
 import { startProduct } from '../support/product.ts';
+import { benchBundles } from './bundles.ts';
 import { TaskStarts } from './fargate.ts';
+
+const PAGE = path.join(import.meta.dirname, '../e2e-browser/trace.ts');
 
 const starts = new TaskStarts();
 const product = await startProduct({ warmSandboxes: 1, sandboxStartDelay: starts.delay });
@@ -21,3 +26,7 @@ try {
 } finally {
   await product.close();
 }
+await benchBundles();
+// A program of its own: it starts a product for itself, and a process can hold one.
+const { status } = spawnSync(process.execPath, ['--import', 'tsx', PAGE], { stdio: 'inherit' });
+process.exitCode = status ?? 1;
