@@ -26,7 +26,10 @@ import { config } from './config.ts';
 import { MalformedUpload } from './errors.ts';
 import { errorCategorySchema, type Policy, violationSchema } from './execution.ts';
 
-/** Seconds that a sandbox may live: its presigned URLs end then. */
+/**
+ * Seconds that a sandbox may live: its presigned URLs end then, if not sooner with the session of the function that
+ * signed them. A sandbox without them ends by itself, and a run that waits for it is done again in a new one.
+ */
 export const SANDBOX_LIFETIME = 2 * 3600;
 /** Seconds within which a task must have fetched its manifest. */
 const MANIFEST_LIFETIME = 1800;

@@ -18,6 +18,10 @@ class MailboxError(Exception):
     """The mailbox cannot be used; the message holds no URL."""
 
 
+class MailboxLost(Exception):
+    """There will be no more jobs: the manifest or its URLs have expired, or the mailbox cannot be reached."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Where a sandbox finds its jobs and puts what leaves it. `expires_at` is a time of time.time()."""
@@ -133,7 +137,7 @@ class Jobs:
         self._etag = ""
 
     def look(self) -> Any | None:
-        """The job's document if it is new since the last look, else None; raises MailboxError."""
+        """The job's document if new since the last look, else None; raises MailboxError, MailboxLost."""
         headers = {"If-None-Match": self._etag} if self._etag else {}
         try:
             answer = self._connection.request("GET", None, headers)
@@ -141,6 +145,8 @@ class Jobs:
             raise MailboxError(f"the mailbox cannot be reached: {type(error).__name__}") from error
         if answer.status in (304, 403, 404):  # S3 says 403 where there is no right to list
             return None
+        if answer.status == 400:  # ExpiredToken: a URL ends with the session of the role that signed it
+            raise MailboxLost("the right to read the mailbox has expired")
         if answer.status != 200:
             raise MailboxError(f"the mailbox answered {answer.status}")
         self._etag = answer.headers.get("etag", "")

@@ -5,7 +5,7 @@
 
 It ends with exit code 0 on SIGTERM, SIGINT or an exit job, at any point and within a second: everything that
 it started is killed and its folders are removed. It ends with 1 when there can be no more jobs: the settings
-or the manifest are bad, the manifest has expired, or the mailbox cannot be reached for a minute.
+or the manifest are bad, the manifest or its URLs have expired, or the mailbox cannot be reached for a minute.
 
 An attempt is prepared (forked and confined) ahead of its job, so that the job costs no more than its code.
 A prepared attempt or a zygote that has died meanwhile is replaced and the job run once more; had the code
@@ -29,10 +29,10 @@ from sandbox.artifacts import Harvest
 from sandbox.attempt import Attempt, Ending
 from sandbox.jobs import BadJob, Job
 from sandbox.log import log
-from sandbox.mailbox import MailboxError, Uploads, fetch_manifest
+from sandbox.mailbox import MailboxError, MailboxLost, Uploads, fetch_manifest
 from sandbox.result import Result
 from sandbox.settings import BadSetting, Settings
-from sandbox.watcher import MailboxLost, Watcher
+from sandbox.watcher import Watcher
 from sandbox.zygote_process import ZygoteLost, ZygoteProcess
 
 POLICIES = frozenset({"strict", "standard"})

@@ -9,7 +9,7 @@ import time
 from sandbox import jobs
 from sandbox.jobs import BadJob, ExitJob, Job
 from sandbox.log import log
-from sandbox.mailbox import Jobs, MailboxError, Manifest
+from sandbox.mailbox import Jobs, MailboxError, MailboxLost, Manifest
 
 # A look costs money on S3: whoever has waited long may wait a little longer.
 PAUSE_SHARE = 0.1  # of the time since the last job
@@ -17,10 +17,6 @@ SHORTEST_PAUSE = 0.005
 LONGEST_PAUSE = 1.0
 BUSY_PAUSE = 0.5  # while a job runs only "exit" is looked for
 GIVE_UP_AFTER = 60.0
-
-
-class MailboxLost(Exception):
-    """There will be no more jobs: the manifest has expired or the mailbox cannot be reached."""
 
 
 class Watcher:
@@ -51,6 +47,8 @@ class Watcher:
                 document = self._jobs.look()
                 failing_since = 0.0
                 busy = (document is not None and self._take(document)) or busy
+            except MailboxLost as error:
+                return self._found.put(error)
             except MailboxError as error:
                 if not failing_since:
                     failing_since = now

@@ -18,12 +18,15 @@ SECRET = "presigned-and-secret"
 
 
 class Mailbox:
-    """Holds what was uploaded, in order of arrival. `refuse` makes the server answer 503 while it is set."""
+    """Holds what was uploaded, in order of arrival. `refuse` makes the server answer 503 while it is set;
+    `token_expired` as S3 when the session of the role that signed the URLs is over.
+    """
 
     def __init__(self, expires_in: float = 3600.0) -> None:
         self.uploads: list[tuple[str, bytes, str]] = []
         self.polls = 0
         self.refuse = False
+        self.token_expired = False
         self.delay_uploads = 0.0
         self._expires_at = time.time() + expires_in
         self._job: bytes | None = None
@@ -81,6 +84,8 @@ class Mailbox:
                 return 200, "", json.dumps(self._manifest()).encode()
             self.polls += 1
             self._changed.notify_all()
+            if self.token_expired:
+                return 400, "", b"<Error><Code>ExpiredToken</Code></Error>"
             if self._job is None:
                 return 404, "", b""
             tag = hashlib.md5(self._job).hexdigest()

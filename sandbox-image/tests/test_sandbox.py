@@ -505,6 +505,13 @@ class EndTest(unittest.TestCase):
         self.assertEqual(sandbox.process.wait(10), 1)
         self.assertIn("expired", sandbox.close()[-1]["message"])
 
+    def test_it_ends_when_its_urls_have_expired_before_their_time(self) -> None:
+        sandbox = SandboxProcess()
+        sandbox.ready()
+        sandbox.mailbox.token_expired = True
+        self.assertEqual(sandbox.process.wait(10), 1)
+        self.assertIn("has expired", sandbox.close()[-1]["message"])
+
     def test_it_ends_with_the_process_that_started_it(self) -> None:
         sandbox = SandboxProcess(through_parent=True, SANDBOX_EXIT_WITH_PARENT="1")
         self.addCleanup(sandbox.close)
