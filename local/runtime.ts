@@ -146,6 +146,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       AWS_REGION: endpoint.region,
       AWS_ACCESS_KEY_ID: endpoint.credentials.accessKeyId,
       AWS_SECRET_ACCESS_KEY: endpoint.credentials.secretAccessKey,
+      AUTH: 'none',
       TABLE_NAME: TABLE,
       BUCKET_NAME: BUCKET,
       STATE_MACHINE_ARN,

@@ -1,5 +1,6 @@
 /** GET /openapi.json: OpenAPI 3.1, generated from the table of routes and the schemas that validate requests. */
 import * as z from 'zod';
+import { type Auth, config } from '../core/config.ts';
 import { eventSchema } from '../core/events.ts';
 import { executeRequestSchema, executionSchema, historySchema } from '../core/execution.ts';
 import { apiHandler } from '../core/middleware.ts';
@@ -19,6 +20,9 @@ const problemSchema = z
   })
   .meta({ id: 'Problem', description: 'RFC 9457' });
 const eventsSchema = z.object({ events: z.array(eventSchema) }).meta({ id: 'Events' });
+const refusalSchema = z
+  .object({ message: z.string() })
+  .meta({ id: 'Refusal', description: 'The answer of API Gateway, before the request reaches the service.' });
 const anyObject = z.record(z.string(), z.unknown());
 
 type Handler = (typeof routes)[number]['handler'];
@@ -26,7 +30,7 @@ type Handler = (typeof routes)[number]['handler'];
 interface Operation {
   /** Answers of success: status, meaning, body. */
   answers: [status: number, description: string, body?: z.ZodType][];
-  /** Statuses of the problems it may answer with, beside 500. */
+  /** Statuses of the problems it may answer with, beside 500 and those of who may call. */
   problems: number[];
   query?: z.ZodObject;
   headers?: Record<string, string>;
@@ -39,7 +43,7 @@ const operations: Record<Handler, Operation> = {
       [200, 'It has ended.', executionSchema],
       [202, 'It goes on: follow it by WebSocket, or get `Location`.', executionSchema],
     ],
-    problems: [400, 401, 413, 415, 422, 429],
+    problems: [400, 413, 415, 422, 429],
     headers: {
       Prefer: 'RFC 7240: `wait=N` (at most 25 seconds; default 20) or `respond-async`.',
       'Idempotency-Key': 'The same key and body give the same execution, for a day.',
@@ -48,27 +52,42 @@ const operations: Record<Handler, Operation> = {
   },
   'list-executions': {
     answers: [[200, 'A page.', historySchema]],
-    problems: [400, 401],
+    problems: [400],
     query: historyQuery,
   },
-  'get-execution': { answers: [[200, 'A snapshot.', executionSchema]], problems: [401, 404] },
+  'get-execution': { answers: [[200, 'A snapshot.', executionSchema]], problems: [404] },
   'cancel-execution': {
     answers: [[200, 'It is cancelled.', executionSchema]],
-    problems: [401, 404, 409],
+    problems: [404, 409],
   },
   'list-events': {
     answers: [[200, 'In order.', eventsSchema]],
-    problems: [400, 401, 404],
+    problems: [400, 404],
     query: eventsQuery,
   },
   'get-artifact': {
     answers: [[302, 'A short-lived download URL in `Location`.']],
-    problems: [400, 401, 404],
+    problems: [400, 404],
     query: artifactQuery,
   },
   'get-health': { answers: [[200, 'Healthy.', anyObject]], problems: [] },
-  'get-metrics': { answers: [[200, 'Counters and ratios.', anyObject]], problems: [401] },
+  'get-metrics': { answers: [[200, 'Counters and ratios.', anyObject]], problems: [] },
   'get-openapi': { answers: [[200, 'OpenAPI 3.1', anyObject]], problems: [] },
+};
+
+const securitySchemes: Record<Exclude<Auth, 'none'>, object> = {
+  'api-key': {
+    type: 'apiKey',
+    in: 'header',
+    name: 'x-api-key',
+    description: 'A key that `npm run keys` has made.',
+  },
+  jwt: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: 'A token of the OIDC issuer of this deployment.',
+  },
 };
 
 /** JSON Schema (2020-12, as in OpenAPI 3.1), with what has an id moved to `components`. */
@@ -118,14 +137,19 @@ export function openApi(): Record<string, unknown> {
       schema: { type: 'string' },
     })),
   ];
+  const { auth } = config;
   const paths: Record<string, Record<string, unknown>> = {};
-  for (const { method, path, handler, summary } of routes satisfies readonly Route[]) {
+  for (const { method, path, handler, summary, open } of routes as readonly (Route & {
+    handler: Handler;
+  })[]) {
+    const isProtected = auth !== 'none' && !open;
     const operation = operations[handler];
     const template = path.replace('+}', '}');
     paths[template] ??= {};
     paths[template][method.toLowerCase()] = {
       operationId: handler,
       summary,
+      ...(isProtected && { security: [{ [auth]: [] }] }),
       parameters: parameters(path, operation),
       ...(operation.body && {
         requestBody: {
@@ -137,6 +161,10 @@ export function openApi(): Record<string, unknown> {
         ...operation.answers.map(([status, description, body]) => [
           status,
           { description, ...(body && json(body)) },
+        ]),
+        ...(isProtected ? [401, 403] : []).map((status) => [
+          status,
+          { description: 'No key or token, or not a valid one.', ...json(refusalSchema) },
         ]),
         ...[...operation.problems, 500].map((status) => [
           status,
@@ -150,7 +178,10 @@ export function openApi(): Record<string, unknown> {
     info: { title: 'Recursive AI Executor', version: '1', license: { name: 'MIT', identifier: 'MIT' } },
     servers: [{ url: '/api' }],
     paths,
-    components: { schemas: components },
+    components: {
+      schemas: components,
+      ...(auth !== 'none' && { securitySchemes: { [auth]: securitySchemes[auth] } }),
+    },
   };
 }
 

@@ -8,6 +8,9 @@ import { LIMITS, type Policy, policySchema } from './execution.ts';
 /** The name under which the demo model of the local runtime answers. */
 export const DEMO_MODEL = 'demo';
 
+const AUTHS = ['none', 'api-key', 'jwt'] as const;
+export type Auth = (typeof AUTHS)[number];
+
 export const config = {
   get tableName() {
     return required('TABLE_NAME');
@@ -62,6 +65,10 @@ export const config = {
   /** Model tokens of a caller; 0: as many as it likes. */
   get tokensPerDay() {
     return number('QUOTA_TOKENS_PER_DAY', 0, { min: 0, max: 1_000_000_000_000 });
+  },
+  /** How callers are known; `none`, for the local runtime alone, takes whoever calls for one. */
+  get auth(): Auth {
+    return oneOf('AUTH', 'none', AUTHS);
   },
   /** What CloudFront sends along with every request; unset where there is no CloudFront. */
   get originSecret() {

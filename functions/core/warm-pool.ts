@@ -34,6 +34,7 @@ async function startWarmSandbox(): Promise<void> {
       launchType: 'FARGATE',
       clientToken: sandbox_id,
       group: sandbox_id,
+      propagateTags: 'TASK_DEFINITION',
       networkConfiguration: {
         awsvpcConfiguration: {
           subnets: config.sandboxSubnets,

@@ -55,12 +55,13 @@ export interface Resources {
 }
 
 function settingVariables({ environment, originSecret }: Resources) {
-  const { limits, model, retentionDays, sandbox } = environment;
+  const { auth, limits, model, retentionDays, sandbox } = environment;
   return {
     RETENTION_DAYS: String(retentionDays),
     MAX_RETRIES: String(limits.maxRetries),
     EXECUTION_TIMEOUT: String(limits.executionTimeout),
     POLICY: limits.policy,
+    AUTH: auth.type,
     QUOTA_REQUESTS_PER_MINUTE: String(limits.quotas.requestsPerMinute),
     QUOTA_EXECUTIONS_AT_ONCE: String(limits.quotas.executionsAtOnce),
     QUOTA_EXECUTIONS_PER_DAY: String(limits.quotas.executionsPerDay),

@@ -120,7 +120,7 @@ export const definitions: Record<Handler, Definition> = {
     settings: ['MAX_RETRIES', 'EXECUTION_TIMEOUT', 'POLICY', 'OPENAI_MODEL', 'ORIGIN_SECRET'],
   },
   'api/get-metrics': { ...EVERY_API, items: { SERVICE: ['GetItem'] } },
-  'api/get-openapi': EVERY_API,
+  'api/get-openapi': { ...EVERY_API, settings: ['AUTH', 'ORIGIN_SECRET'] },
 
   'auth/authorizer': { timeout: 5, items: { KEY: ['GetItem'] } },
 

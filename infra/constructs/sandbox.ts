@@ -89,6 +89,12 @@ export class Sandbox extends Construct {
         ],
         conditions: { ArnEquals: { 'ecs:cluster': this.cluster.clusterArn } },
       }),
+      // A task has the tags of its definition, so that its cost is told as the environment's.
+      new iam.PolicyStatement({
+        actions: ['ecs:TagResource'],
+        resources: [this.taskArns],
+        conditions: { StringEquals: { 'ecs:CreateAction': 'RunTask' } },
+      }),
       new iam.PolicyStatement({
         actions: ['iam:PassRole'],
         resources: [this.executionRole.roleArn],

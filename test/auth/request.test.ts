@@ -1,6 +1,8 @@
 /** Who a request is from, as the API's handlers see it, and by which way it came. */
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { openApi } from '../../functions/api/get-openapi.ts';
+import { routes } from '../../functions/api/routes.ts';
 import { apiHandler } from '../../functions/core/middleware.ts';
 import { handler as connect } from '../../functions/realtime/connect.ts';
 
@@ -80,5 +82,35 @@ describe('with an origin secret', () => {
     expect(await open({ 'X-Origin-Secret': 'wrong' })).toEqual({ statusCode: 403 });
     // It came through, and lacks a ticket.
     expect(await open({ 'X-Origin-Secret': 'secret of CloudFront' })).toEqual({ statusCode: 401 });
+  });
+});
+
+describe('openapi.json says of a route', () => {
+  type Described = {
+    paths: Record<string, Record<string, { security?: object[]; responses: Record<string, object> }>>;
+    components: { securitySchemes?: Record<string, object> };
+  };
+  const describedUnder = (auth: string) => {
+    vi.stubEnv('AUTH', auth);
+    return openApi() as Described;
+  };
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+
+  test.each(['api-key', 'jwt'])('by which %s it is protected, if it is', (auth) => {
+    const { paths, components } = describedUnder(auth);
+    expect(Object.keys(components.securitySchemes ?? {})).toEqual([auth]);
+    for (const { method, path, ...route } of routes) {
+      const operation = paths[path.replace('+}', '}')]?.[method.toLowerCase()];
+      const isOpen = 'open' in route;
+      expect(operation?.security).toEqual(isOpen ? undefined : [{ [auth]: [] }]);
+      expect('401' in (operation?.responses ?? {})).toBe(!isOpen);
+    }
+  });
+
+  test('nothing of the kind where nobody is asked', () => {
+    const text = JSON.stringify(describedUnder('none'));
+    expect(text).not.toMatch(/security|"401"/);
   });
 });

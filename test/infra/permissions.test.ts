@@ -97,6 +97,7 @@ describe('evaluate', () => {
     expect(refused.map((one) => one.split(' ')[3])).toEqual([
       'dynamodb:GetItem',
       'ecs:RunTask',
+      'ecs:TagResource',
       'iam:PassRole',
       's3:PutObject',
       'states:StartExecution',

@@ -93,6 +93,8 @@ export function requestsOf({ service, operation, resource }: Call, synthesized: 
         ? one('states:StopExecution', `arn:aws:states:${REGION}:${ACCOUNT}:execution:${workflow}:${resource}`)
         : one(`states:${operation}`, `arn:aws:states:${REGION}:${ACCOUNT}:stateMachine:${workflow}`);
     case 'ECS': {
+      const [[clusterId = ''] = []] = ofType(synthesized.service, 'AWS::ECS::Cluster');
+      const taskArn = (id: string) => `arn:aws:ecs:${REGION}:${ACCOUNT}:task/${clusterId}/${id}`;
       if (operation === 'RunTask') {
         return [
           ...one(
@@ -100,18 +102,14 @@ export function requestsOf({ service, operation, resource }: Call, synthesized: 
             `arn:aws:ecs:${REGION}:${ACCOUNT}:task-definition/${workflow}-sandbox:1`,
             cluster,
           ),
+          ...one('ecs:TagResource', taskArn('a1b2c3'), { 'ecs:CreateAction': ['RunTask'] }),
           ...one('iam:PassRole', arn('AWS::IAM::Role', 'SandboxExecutionRole'), {
             'iam:PassedToService': ['ecs-tasks.amazonaws.com'],
           }),
         ];
       }
       if (operation === 'ListTasks') return one('ecs:ListTasks', '*', cluster);
-      const [[clusterId = ''] = []] = ofType(synthesized.service, 'AWS::ECS::Cluster');
-      return one(
-        `ecs:${operation}`,
-        `arn:aws:ecs:${REGION}:${ACCOUNT}:task/${clusterId}/${resource}`,
-        cluster,
-      );
+      return one(`ecs:${operation}`, taskArn(resource), cluster);
     }
     case 'ApiGatewayManagementApi': {
       const api = ofType(synthesized.service, 'AWS::ApiGatewayV2::Api').find(
