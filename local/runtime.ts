@@ -127,6 +127,9 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       onTaskStateChange: async (event) => {
         await invoke(functionArn('sandbox-state-change'), event);
       },
+      onWorkflowFailure: async (event) => {
+        await invoke(functionArn('workflow-ended'), event);
+      },
       ecs: {
         launcher,
         cluster: CLUSTER,

@@ -10,7 +10,7 @@ const CLOSE_TIMEOUT_MS = 2000;
 export class Delivery<Event> {
   readonly #deliver: (event: Event) => Promise<void>;
   readonly #log: Log;
-  readonly #tails = new Map<string, Promise<void>>();
+  readonly #tails = new Map<string, Promise<boolean>>();
   #closed = false;
 
   constructor(deliver: (event: Event) => Promise<void>, log: Log) {
@@ -18,12 +18,12 @@ export class Delivery<Event> {
     this.#log = log;
   }
 
-  /** Resolves when the event is delivered or given up; never rejects. */
-  send(group: string, event: Event): Promise<void> {
-    const before = this.#tails.get(group) ?? Promise.resolve();
+  /** Whether the event was delivered, when it is or has been given up; never rejects. */
+  send(group: string, event: Event): Promise<boolean> {
+    const before = this.#tails.get(group) ?? Promise.resolve(true);
     const tail = before.then(() => this.#try(group, event));
     this.#tails.set(group, tail);
-    return tail.then(() => {
+    return tail.finally(() => {
       if (this.#tails.get(group) === tail) this.#tails.delete(group);
     });
   }
@@ -39,17 +39,22 @@ export class Delivery<Event> {
     clearTimeout(timer);
   }
 
-  async #try(group: string, event: Event): Promise<void> {
+  async #try(group: string, event: Event): Promise<boolean> {
     for (let tries = 0; !this.#closed; tries++) {
       try {
-        return await this.#deliver(event);
+        await this.#deliver(event);
+        return true;
       } catch (error) {
         const pause = PAUSES_BEFORE_RETRY_MS[tries];
         const details = { group, error: String(error), tries: tries + 1 };
-        if (pause === undefined) return this.#log('error', 'event given up', details);
+        if (pause === undefined) {
+          this.#log('error', 'event given up', details);
+          return false;
+        }
         this.#log('warn', 'event not delivered, trying again', details);
         await new Promise((resolve) => setTimeout(resolve, pause));
       }
     }
+    return false;
   }
 }

@@ -419,7 +419,7 @@ export class Ecs {
     this.#save();
   }
 
-  #tell(task: Task): Promise<void> {
+  #tell(task: Task): Promise<boolean> {
     const time = new Date().toISOString();
     return this.#events.send(task.taskArn, {
       version: '0',

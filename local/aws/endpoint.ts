@@ -33,7 +33,7 @@ import { type Log, logToStderr } from './log.ts';
 import { ObjectStore } from './object-store.ts';
 import { createS3, s3Error } from './s3.ts';
 import { type Credentials, SignatureVerifier } from './sigv4.ts';
-import { StepFunctions } from './step-functions.ts';
+import { type ExecutionStatusChangeEvent, StepFunctions } from './step-functions.ts';
 import { managementError, WebSocketApi } from './websocket.ts';
 
 export interface EndpointOptions {
@@ -52,6 +52,8 @@ export interface EndpointOptions {
   onObjectCreated(event: S3Event): Promise<void>;
   /** Hears RUNNING and STOPPED of every sandbox task, at least once; in order within a task. */
   onTaskStateChange(event: TaskStateChangeEvent): Promise<void>;
+  /** Hears of every workflow execution that ends otherwise than SUCCEEDED, at least once. */
+  onWorkflowFailure(event: ExecutionStatusChangeEvent): Promise<void>;
   ecs: EcsOptions;
   /** default: 000000000000 */
   accountId?: string;
@@ -113,6 +115,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
     const signatures = new SignatureVerifier(credentials);
     const notifications = new Delivery(options.onObjectCreated, log);
     const taskEvents = new Delivery(options.onTaskStateChange, log);
+    const workflowEvents = new Delivery(options.onWorkflowFailure, log);
     const ecs = new Ecs(options.ecs, { file: inData('ecs.json'), account, region, events: taskEvents, log });
     const stepFunctions = new StepFunctions({
       folder: inData('step-functions'),
@@ -121,6 +124,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       invoke: options.invoke,
       runTask: (parameters) => ecs.runTask(parameters),
       secret: credentials.secretAccessKey,
+      events: workflowEvents,
       log,
     });
     const s3 = createS3({ store: new ObjectStore(inData('s3')), signatures, region, notifications });
@@ -169,7 +173,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
         stepFunctions.close();
         webSocket.close();
         await ecs.close();
-        await Promise.all([notifications.close(), taskEvents.close()]);
+        await Promise.all([notifications, taskEvents, workflowEvents].map((delivery) => delivery.close()));
         await closeServer(server);
         await dynamodb.close();
       },

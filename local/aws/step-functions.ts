@@ -3,7 +3,8 @@
  *
  * An execution is written to `running/{name}.json` before StartExecution answers and moves to `finished/` when it
  * ends. After a stop of the process, whatever the reason, `resume()` starts the running ones again from the beginning
- * with the same input: the states are idempotent, and derive from the store what is left to do.
+ * with the same input: the states are idempotent, and derive from the store what is left to do. It also tells again of
+ * those whose end may not have been heard.
  *
  * What the library does not have is added around it, by rewriting the definition once (see `prepare`):
  * - Task tokens. The library sees a placeholder in the context; each entry of a task gets a fresh token for it.
@@ -23,6 +24,7 @@ import {
   type StateMachineDefinition,
 } from 'aws-local-stepfunctions';
 import { z } from 'zod';
+import type { Delivery } from './delivery.ts';
 import { AwsError } from './http.ts';
 import { type JsonService, operation } from './json-protocol.ts';
 import type { Log } from './log.ts';
@@ -41,7 +43,18 @@ export interface StepFunctionsOptions {
   runTask(parameters: unknown): object | Promise<object>;
   /** Task tokens are signed with it, so that made-up ones are told from those that are no longer waited for. */
   secret: string;
+  /** Hears of executions that end otherwise than SUCCEEDED. */
+  events: Delivery<ExecutionStatusChangeEvent>;
   log: Log;
+}
+
+/** EventBridge's `Step Functions Execution Status Change`, as far as anybody here reads it. */
+export interface ExecutionStatusChangeEvent {
+  source: 'aws.states';
+  'detail-type': 'Step Functions Execution Status Change';
+  resources: string[];
+  /** Dates in milliseconds since the epoch. */
+  detail: Omit<ExecutionRecord, 'startDate' | 'stopDate'> & { startDate: number; stopDate: number };
 }
 
 type Status = 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'TIMED_OUT' | 'ABORTED';
@@ -149,8 +162,9 @@ export class StepFunctions {
     for (const file of fs.readdirSync(folder).filter((file) => file.endsWith('.json'))) {
       const record = readRecord(path.join(folder, file));
       if (!record || this.#running.has(record.name)) continue;
-      // Killed between the two steps of finishing.
-      if (fs.existsSync(this.#file('finished', record.name))) fs.rmSync(path.join(folder, file));
+      // Killed between the steps of finishing.
+      const finished = readRecord(this.#file('finished', record.name));
+      if (finished) void this.#tell(finished);
       else void this.#run(record);
     }
   }
@@ -222,8 +236,23 @@ export class StepFunctions {
   #finish(record: ExecutionRecord, end: Partial<ExecutionRecord>): void {
     Object.assign(record, end, { stopDate: Date.now() / 1000 });
     writeRecord(this.#file('finished', record.name), record);
-    fs.rmSync(this.#file('running', record.name), { force: true });
     this.#running.delete(record.name);
+    void this.#tell(record);
+  }
+
+  /** Tells of an end that was no success; only then is the execution not looked at again by `resume()`. */
+  async #tell(record: ExecutionRecord): Promise<void> {
+    const { startDate, stopDate = startDate, ...rest } = record;
+    if (rest.status !== 'SUCCEEDED') {
+      const heard = await this.#options.events.send(rest.name, {
+        source: 'aws.states',
+        'detail-type': 'Step Functions Execution Status Change',
+        resources: [rest.executionArn],
+        detail: { ...rest, startDate: startDate * 1000, stopDate: stopDate * 1000 },
+      });
+      if (!heard) return;
+    }
+    fs.rmSync(this.#file('running', rest.name), { force: true });
   }
 
   #find(executionArn: string): ExecutionRecord {

@@ -1,5 +1,7 @@
 /** What happens around the loop: cancelling, sandboxes that die, messages that come late, many executions at once. */
+import { SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { config } from '../../functions/core/config.ts';
 import type { Execution } from '../../functions/core/execution.ts';
 import { python } from '../support/model-server.ts';
 import { children, descendants } from '../support/processes.ts';
@@ -38,6 +40,20 @@ describe('cancel', () => {
     expect(await request?.closed).toBe('by client');
     const ended = await product.get(execution.execution_id);
     expect(ended.results).toMatchObject([{ status: 'cancelled', success: false }]);
+  });
+
+  test('by an operator, who stops the workflow: the execution fails and its sandbox goes', async () => {
+    product.model.replyTo('Stopped from outside', LOOPS);
+    const execution = await product.start({ prompt: 'Stopped from outside', timeout: 60 });
+    const follower = await untilRunning(execution);
+    const executionArn = `${config.stateMachineArn.replace(':stateMachine:', ':execution:')}:${execution.execution_id}`;
+    await new SFNClient().send(new StopExecutionCommand({ executionArn }));
+    await follower.ended;
+    follower.close();
+    const ended = await product.get(execution.execution_id);
+    expect(ended).toMatchObject({ status: 'failed', error_category: 'sandbox_error' });
+    expect(ended.error).toMatch(/stopped by an operator/);
+    await expect.poll(() => sandboxes().length + running().length).toBe(0);
   });
 
   test('while the code runs: its process is gone within 2 s, and late messages change nothing', async () => {

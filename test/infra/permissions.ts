@@ -235,8 +235,8 @@ const UNRECORDED: [pattern: RegExp, reason: string][] = [
     'Only texts too long for an item are read, wherever an attempt is told of.',
   ],
   [
-    /^workflow\/(run-code|workflow-ended) execute-api:ManageConnections /,
-    'Whoever follows is told; nobody does when these are called by a test.',
+    /^workflow\/run-code execute-api:ManageConnections /,
+    'Whoever follows is told; nobody does when a test calls it.',
   ],
   [/^workflow\/generate-code secretsmanager:GetSecretValue /, 'The local runtime has no Secrets Manager.'],
   [/ dynamodb:DeleteItem .* (EXECUTION|CONNECTION)#\*$/, 'Followers who are gone are met by chance only.'],

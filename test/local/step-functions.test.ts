@@ -13,6 +13,7 @@ import {
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Endpoint } from '../../local/aws/endpoint.ts';
 import { startEndpoint } from '../../local/aws/endpoint.ts';
+import type { ExecutionStatusChangeEvent } from '../../local/aws/step-functions.ts';
 import {
   Inbox,
   REGION,
@@ -53,6 +54,7 @@ let endpoint: Endpoint;
 let sfn: SFNClient;
 let calls: Inbox<Call>;
 let results: Record<string, (payload: Call['payload']) => unknown>;
+let failures: Inbox<ExecutionStatusChangeEvent>;
 
 async function invoke(arn: string, payload: unknown): Promise<unknown> {
   const name = arn.split(':').at(-1) ?? '';
@@ -70,12 +72,14 @@ async function machine(
 ) {
   results = answers;
   calls = new Inbox();
+  failures = new Inbox();
   // Through JSON, as it comes from a file: members that a test has set to undefined are gone then.
   const definition = JSON.parse(JSON.stringify({ StartAt: Object.keys(States)[0], States, ...top }));
   endpoint = await startTestEndpoint({
     dataDir,
     stateMachine: { arn: STATE_MACHINE_ARN, definition },
     invoke,
+    onWorkflowFailure: async (event) => failures.put(event),
   });
   sfn = new SFNClient();
   return dataDir;
@@ -192,6 +196,10 @@ describe('a failure', () => {
   test('that nothing catches ends the execution under its name', async () => {
     await machine({ Task: task('task') }, { task: () => Promise.reject(named('Unexpected')) });
     expect(await run()).toMatchObject({ status: 'FAILED', error: 'Unexpected' });
+    const { source, resources, detail } = await failures.next(() => true);
+    expect({ source, resources }).toEqual({ source: 'aws.states', resources: [detail.executionArn] });
+    expect(detail).toMatchObject({ status: 'FAILED', error: 'Unexpected', input: '{}' });
+    expect(detail.stopDate).toBeGreaterThan(Date.UTC(2020));
   });
 
   test('is retried as often as the state says', async () => {
@@ -436,7 +444,21 @@ describe('a new life on the same folder', () => {
     fs.writeFileSync(running, record);
     await machine(states, {}, dataDir);
     await endpoint.resume();
-    expect([fs.existsSync(running), calls.items]).toEqual([false, []]);
+    expect([fs.existsSync(running), calls.items, failures.items]).toEqual([false, [], []]);
+  });
+
+  test('after a kill before a failure was heard of tells of it', async () => {
+    const states = { Task: task('task') };
+    const dataDir = await machine(states, { task: () => Promise.reject(named('Unexpected')) });
+    const running = path.join(dataDir, 'step-functions/running/ended.json');
+    await start({}, 'ended');
+    await failures.next(() => true);
+    await endpoint.close();
+    fs.copyFileSync(running.replace('running', 'finished'), running);
+    await machine(states, {}, dataDir);
+    await endpoint.resume();
+    const { detail } = await failures.next(() => true);
+    expect([detail.name, detail.status, calls.items]).toEqual(['ended', 'FAILED', []]);
   });
 });
 

@@ -21,6 +21,7 @@ export function testOptions(options: Partial<EndpointOptions> = {}): EndpointOpt
     invoke: () => Promise.reject(new Error('no function expected')),
     onObjectCreated: async () => {},
     onTaskStateChange: async () => {},
+    onWorkflowFailure: async () => {},
     ecs: {
       cluster: 'sandboxes',
       taskDefinition: 'sandbox',
