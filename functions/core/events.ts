@@ -20,6 +20,8 @@ export const eventDataSchema = z.discriminatedUnion('type', [
     error: z.string(),
     violations: z.array(violationSchema),
   }),
+  /** From here on the attempt waits for its sandbox. */
+  z.object({ type: z.literal('check.passed'), attempt }),
   z.object({ type: z.literal('sandbox.ready'), isolation: z.record(z.string(), z.string()) }),
   z.object({ type: z.literal('run.started'), attempt }),
   /** `chunk` counts from 1 within one run; `run` counts the sandboxes that this attempt was given. */

@@ -141,6 +141,7 @@ export const attemptSchema = z
     usage: usageSchema.nullable(),
     started_at: z.iso.datetime(),
     generated_at: z.iso.datetime().nullable(),
+    checked_at: z.iso.datetime().nullable().meta({ description: 'When the code had passed the check.' }),
     run_started_at: z.iso.datetime().nullable(),
     finished_at: z.iso.datetime().nullable(),
   })

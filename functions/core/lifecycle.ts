@@ -100,6 +100,7 @@ async function toAttempt(
     usage: record.usage,
     started_at: record.started_at,
     generated_at: record.generated_at,
+    checked_at: record.checked_at,
     run_started_at: record.run_started_at,
     finished_at: record.finished_at,
   };
@@ -200,6 +201,7 @@ export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRe
     usage: null,
     started_at: new Date().toISOString(),
     generated_at: null,
+    checked_at: null,
     run_started_at: null,
     finished_at: null,
     run: 1,

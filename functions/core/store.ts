@@ -85,6 +85,7 @@ export interface AttemptRecord {
   usage: Usage | null;
   started_at: string;
   generated_at: string | null;
+  checked_at: string | null;
   run_started_at: string | null;
   finished_at: string | null;
   /** How many sandboxes this attempt has been given: 1, or 2 after the first died. */

@@ -8,6 +8,7 @@ import { ConditionFailed, SandboxLost } from '../core/errors.ts';
 import { runningExecution, type Verdict, verdictAfter } from '../core/lifecycle.ts';
 import { jobId, putJob } from '../core/mailbox.ts';
 import { workflowHandler } from '../core/middleware.ts';
+import { publish, publishOnce } from '../core/publish.ts';
 import {
   type AttemptRecord,
   type ExecutionRecord,
@@ -47,13 +48,19 @@ async function run(
   let waiting: AttemptRecord;
   try {
     waiting = isNew
-      ? await moveAttempt(attempt, 'waiting', { sandbox_id: sandboxId, task_token: token })
+      ? await moveAttempt(attempt, 'waiting', {
+          sandbox_id: sandboxId,
+          task_token: token,
+          checked_at: new Date().toISOString(),
+        })
       : await setTaskToken(attempt, sandboxId, token);
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;
     const current = await getAttempt(attempt.execution_id, attempt.attempt);
     return verdictAfter(execution, current ?? attempt);
   }
+  const announce = isNew ? publish : publishOnce;
+  await announce(execution.execution_id, { type: 'check.passed', attempt: attempt.attempt });
   // The job may have been run before this workflow was started again.
   const verdict = isNew ? null : await takeResult(execution, waiting);
   if (verdict) return verdict;

@@ -164,7 +164,14 @@ describe('events', () => {
     const story = follower.events
       .map(({ type }) => type)
       .filter((type, index, types) => type !== 'sandbox.ready' && type !== types[index - 1]);
-    const attempt = ['attempt.started', 'code.delta', 'code.completed', 'run.started', 'attempt.finished'];
+    const attempt = [
+      'attempt.started',
+      'code.delta',
+      'code.completed',
+      'check.passed',
+      'run.started',
+      'attempt.finished',
+    ];
     expect(story).toEqual(['execution.started', ...attempt, ...attempt, 'execution.finished']);
     expect(follower.events.filter(({ type }) => type === 'sandbox.ready')).toHaveLength(1);
 

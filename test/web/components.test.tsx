@@ -193,7 +193,7 @@ describe('AttemptTimeline', () => {
     ];
     render(<AttemptTimeline execution={fromSnapshot(execution({ results }))} shown={2} />);
     const [first, second] = screen.getAllByRole('link');
-    expect(first?.textContent).toMatch(/Attempt 1.*Syntax error.*Writing 2.0 s.*Preparing 1.0 s/);
+    expect(first?.textContent).toMatch(/Attempt 1.*Syntax error.*Writing 2.0 s.*Checking 1.0 s/);
     expect(first?.getAttribute('href')).toBe('/executions/e1#attempt-1');
     expect(second?.textContent).toMatch(/Attempt 2.*Running the code/);
     expect(second?.getAttribute('aria-current')).toBe('page');

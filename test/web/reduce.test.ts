@@ -55,6 +55,12 @@ describe('reduce', () => {
       status: 'checking',
       generated_at: '2026-01-01T00:00:02.000Z',
     });
+    const waiting = play(
+      { type: 'attempt.started', attempt: 1, total_attempts: 5 },
+      { type: 'code.completed', attempt: 1, code: 'x' },
+      { type: 'check.passed', attempt: 1 },
+    );
+    expect(waiting.results[0]).toMatchObject({ status: 'waiting', checked_at: '2026-01-01T00:00:03.000Z' });
   });
 
   it('drops an event that came before', () => {

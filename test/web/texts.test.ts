@@ -89,8 +89,9 @@ describe('progress', () => {
       'Attempt 1 of 5: the model is writing code.',
     );
     const checking = at({ status: 'running', results: [attempt({ status: 'checking' })] });
-    expect(progress(checking)).toBe('Attempt 1 of 5: checking the code, waiting for the sandbox.');
-    expect(progress({ ...checking, isolation: {} })).toBe('Attempt 1 of 5: checking the code.');
+    expect(progress(checking)).toBe('Attempt 1 of 5: checking the code.');
+    const waiting = at({ status: 'running', results: [attempt({ status: 'waiting' })] });
+    expect(progress(waiting)).toBe('Attempt 1 of 5: waiting for the sandbox.');
     expect(progress(at({ status: 'succeeded', attempts: 2, total_time: 3.21 }))).toBe(
       'Succeeded after 2 attempts in 3.2 s.',
     );
@@ -111,20 +112,23 @@ describe('phasesOf', () => {
   const running = failed({
     started_at: '2026-01-01T00:00:00Z',
     generated_at: '2026-01-01T00:00:02Z',
+    checked_at: '2026-01-01T00:00:02.5Z',
     run_started_at: '2026-01-01T00:00:03Z',
   });
 
   it('measures what has passed and what is under way', () => {
     expect(phasesOf(running, Date.parse('2026-01-01T00:00:07Z'))).toEqual([
       { name: 'Writing', seconds: 2, underWay: false },
-      { name: 'Preparing', seconds: 1, underWay: false },
+      { name: 'Checking', seconds: 0.5, underWay: false },
+      { name: 'Waiting', seconds: 0.5, underWay: false },
       { name: 'Running', seconds: 4, underWay: true },
     ]);
   });
 
   it('ends with the attempt', () => {
-    const ended = { ...running, run_started_at: null, finished_at: '2026-01-01T00:00:02.5Z' };
-    expect(phasesOf(ended, Date.now()).at(-1)).toEqual({ name: 'Preparing', seconds: 0.5, underWay: false });
+    const rejected = { ...running, checked_at: null, run_started_at: null };
+    const ended = { ...rejected, finished_at: '2026-01-01T00:00:02.5Z' };
+    expect(phasesOf(ended, Date.now()).at(-1)).toEqual({ name: 'Checking', seconds: 0.5, underWay: false });
   });
 });
 

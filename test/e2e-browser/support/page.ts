@@ -30,7 +30,7 @@ export async function openPage(
   const problems = watch(page);
   await before?.(page);
   const response = await page.goto(url + path);
-  expect(response?.headers()['content-security-policy']).toBe(contentSecurityPolicy());
+  expect(response?.headers()['content-security-policy']).toBe(contentSecurityPolicy);
   return {
     page,
     problems,

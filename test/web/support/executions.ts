@@ -49,6 +49,7 @@ export const attempt = (given: Partial<Attempt> = {}): Attempt => ({
   usage: null,
   started_at: '2026-01-01T00:00:00.000Z',
   generated_at: null,
+  checked_at: null,
   run_started_at: null,
   finished_at: null,
   ...given,

@@ -47,7 +47,7 @@ function Attempt({ execution, attempt, current }: AttemptProps) {
       <span className="flex items-center gap-1.5">
         <StatusMark status={attempt.status} />
         <span className="whitespace-nowrap font-semibold">Attempt {attempt.attempt}</span>
-        <span className="ml-auto truncate text-muted text-xs">{verdict(attempt, execution)}</span>
+        <span className="ml-auto truncate text-muted text-xs">{verdict(attempt)}</span>
       </span>
       <PhaseBar phases={phases} />
       <span className="flex flex-wrap gap-x-3 text-muted text-xs tabular-nums">
@@ -68,7 +68,8 @@ function Attempt({ execution, attempt, current }: AttemptProps) {
 
 const PHASE_LOOKS: Record<Phase['name'], string> = {
   Writing: 'bg-phase-writing',
-  Preparing: 'bg-phase-preparing',
+  Checking: 'bg-phase-checking',
+  Waiting: 'bg-phase-waiting',
   Running: 'bg-phase-running',
 };
 
@@ -88,10 +89,10 @@ function PhaseBar({ phases }: { phases: Phase[] }) {
   );
 }
 
-function verdict(attempt: AttemptState, execution: ExecutionState): string {
+function verdict(attempt: AttemptState): string {
   const { status, error_category } = attempt;
   if (status === 'succeeded') return 'Succeeded';
   if (status === 'cancelled') return 'Cancelled';
   if (status === 'failed') return error_category ? CATEGORY_NAMES[error_category] : 'Failed';
-  return doing(attempt, execution) ?? '';
+  return doing(attempt) ?? '';
 }

@@ -72,7 +72,7 @@ export function progress(execution: ExecutionState): string {
     case 'running':
       if (!attempt) return 'Starting.';
       if (attempt.status === 'failed') return `${number}: failed; the next one begins.`;
-      return `${number}: ${(doing(attempt, execution) ?? 'Finishing').replace(/^./, (first) => first.toLowerCase())}.`;
+      return `${number}: ${(doing(attempt) ?? 'Finishing').replace(/^./, (first) => first.toLowerCase())}.`;
     case 'succeeded':
       return `Succeeded after ${count(execution.attempts, 'attempt')}${spent(execution)}.`;
     case 'failed':

@@ -1,10 +1,10 @@
 /** The phases of an attempt and how long each took. */
 import type { AttemptStatus } from '../../../functions/core/execution.ts';
-import type { AttemptState, ExecutionState } from './reduce.ts';
+import type { AttemptState } from './reduce.ts';
 
 export interface Phase {
-  /** `Preparing` is the check and, where it is not there yet, the wait for the sandbox. */
-  name: 'Writing' | 'Preparing' | 'Running';
+  /** `Waiting` is for the sandbox. */
+  name: 'Writing' | 'Checking' | 'Waiting' | 'Running';
   /** Seconds; of the phase under way, so far. */
   seconds: number;
   underWay: boolean;
@@ -18,21 +18,17 @@ const DOING: Partial<Record<AttemptStatus, string>> = {
 };
 
 /** What an unfinished attempt is doing, as a sentence without its end; null of a finished one. */
-export function doing(
-  { status }: Pick<AttemptState, 'status'>,
-  { isolation }: Pick<ExecutionState, 'isolation'>,
-): string | null {
-  // That the check is passed is no event of its own; then the sandbox, if it has not told of itself, is waited for.
-  if (status === 'checking' && !isolation) return 'Checking the code, waiting for the sandbox';
+export function doing({ status }: Pick<AttemptState, 'status'>): string | null {
   return DOING[status] ?? null;
 }
 
 /** The phases that an attempt has entered. `now` in milliseconds. */
 export function phasesOf(attempt: AttemptState, now: number): Phase[] {
-  const { started_at, generated_at, run_started_at, finished_at } = attempt;
+  const { started_at, generated_at, checked_at, run_started_at, finished_at } = attempt;
   const starts: [Phase['name'], string | null][] = [
     ['Writing', started_at],
-    ['Preparing', generated_at],
+    ['Checking', generated_at],
+    ['Waiting', checked_at],
     ['Running', run_started_at],
   ];
   const entered = starts.flatMap(([name, at]) => (at ? [{ name, start: Date.parse(at) }] : []));

@@ -59,6 +59,8 @@ function apply(state: ExecutionState, event: ExecutionEvent): ExecutionState {
         status: 'checking',
         generated_at: event.at,
       }));
+    case 'check.passed':
+      return change(state, event.attempt, () => ({ status: 'waiting', checked_at: event.at }));
     case 'check.failed':
       return change(state, event.attempt, () => ({ error: event.error, violations: event.violations }));
     case 'run.started':
@@ -112,6 +114,7 @@ function newAttempt(attempt: number, total_attempts: number, started_at: string)
     usage: null,
     started_at,
     generated_at: null,
+    checked_at: null,
     run_started_at: null,
     finished_at: null,
     run: null,
