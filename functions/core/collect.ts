@@ -7,13 +7,12 @@ import {
   artifactKey,
   jobId,
   outputSchema,
-  type parseMailboxKey,
   type RunResult,
   readUpload,
   readySchema,
   resultKey,
   resultSchema,
-  startedSchema,
+  type Upload,
   uploadSize,
 } from './mailbox.ts';
 import { measure } from './metrics.ts';
@@ -23,7 +22,6 @@ import {
   type ExecutionRecord,
   getAttempt,
   getExecution,
-  getSandbox,
   moveAttempt,
   setIsolation,
   setSandboxReady,
@@ -31,42 +29,31 @@ import {
 import { outputKey, storeText } from './texts.ts';
 import { loseTask, succeedTask } from './workflow.ts';
 
-type Upload = NonNullable<ReturnType<typeof parseMailboxKey>>;
-
 /** Takes in one upload. @throws MalformedUpload for what no sandbox of ours sends. */
 export async function collect(upload: Upload, key: string): Promise<void> {
   if (upload.kind === 'ready') return collectReady(upload.sandboxId, key);
-  const run = await findRun(upload.sandboxId);
-  if (!run) return;
-  const { execution, attempt } = run;
-  if (upload.kind === 'started') {
-    const started = await readUpload(key, startedSchema);
-    if (started?.job_id === jobId(attempt)) await collectStarted(attempt);
-  } else if (upload.kind === 'output') {
-    const output = await readUpload(key, outputSchema);
-    if (!output || output.job_id !== jobId(attempt)) return;
-    if (attempt.status !== 'waiting' && attempt.status !== 'running') return;
-    await publish(execution.execution_id, {
-      type: 'run.output',
-      attempt: attempt.attempt,
-      run: attempt.run,
-      chunk: output.chunk,
-      text: output.text,
-    });
-  } else {
-    await collectResultOf(execution, attempt);
-  }
+  const { run } = upload;
+  const [attempt, execution] = await Promise.all([
+    getAttempt(run.execution_id, run.attempt),
+    upload.kind === 'results' ? getExecution(run.execution_id) : undefined,
+  ]);
+  if (attempt?.sandbox_id !== upload.sandboxId || attempt.run !== run.run) return;
+  if (upload.kind === 'started') return collectStarted(attempt);
+  if (upload.kind === 'output') return collectOutput(attempt, key);
+  if (execution) await collectResultOf(execution, attempt);
 }
 
-/** The attempt that a sandbox runs, if it still serves an execution that goes on. */
-async function findRun(
-  sandboxId: string,
-): Promise<{ execution: ExecutionRecord; attempt: AttemptRecord } | null> {
-  const sandbox = await getSandbox(sandboxId);
-  const execution = sandbox?.execution_id ? await getExecution(sandbox.execution_id) : undefined;
-  if (!execution || execution.attempts === 0) return null;
-  const attempt = await getAttempt(execution.execution_id, execution.attempts);
-  return attempt?.sandbox_id === sandboxId ? { execution, attempt } : null;
+async function collectOutput(attempt: AttemptRecord, key: string): Promise<void> {
+  if (attempt.status !== 'waiting' && attempt.status !== 'running') return;
+  const output = await readUpload(key, outputSchema);
+  if (!output) return;
+  await publish(attempt.execution_id, {
+    type: 'run.output',
+    attempt: attempt.attempt,
+    run: attempt.run,
+    chunk: output.chunk,
+    text: output.text,
+  });
 }
 
 async function collectReady(sandboxId: string, key: string): Promise<void> {

@@ -162,30 +162,23 @@ export async function launchExecution(record: ExecutionRecord): Promise<void> {
   await startWorkflow(record.execution_id);
 }
 
-/** The execution, set running if it was queued; null if it has ended or is unknown: then there is nothing to do. */
-export async function runningExecution(id: string): Promise<ExecutionRecord | null> {
-  let record = await getExecution(id);
-  if (record?.status === 'queued') {
-    try {
-      record = await moveExecution(id, 'running');
-    } catch (error) {
-      // The other branch of the workflow was first, or it was cancelled.
-      if (!(error instanceof ConditionFailed)) throw error;
-      record = await getExecution(id);
-    }
-  }
-  return record?.status === 'running' ? record : null;
+/** The execution if it has not ended; null if it has or is unknown: then there is nothing to do. */
+export async function openExecution(id: string): Promise<ExecutionRecord | null> {
+  const record = await getExecution(id);
+  return record && !isFinal(record.status) ? record : null;
 }
 
-/** The attempt to be worked on: the last one if it is unfinished, else a new one; null if no more are allowed. */
+/** The attempt to be worked on: the last one if it is unfinished, else a new one; null if there can be no more. */
 export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRecord | null> {
-  const last =
-    execution.attempts > 0 ? await getAttempt(execution.execution_id, execution.attempts) : undefined;
+  const { execution_id, attempts } = execution;
+  const last = attempts > 0 ? await getAttempt(execution_id, attempts) : undefined;
   if (last && !last.finished_at) return last;
-  if (last?.status === 'succeeded' || execution.attempts >= execution.max_retries) return null;
+  if (last && (last.status === 'succeeded' || attempts >= execution.max_retries)) return null;
+  // One that is counted and not there was about to begin when its function died.
+  const attempt = last ? attempts + 1 : Math.max(attempts, 1);
   const record: AttemptRecord = {
-    execution_id: execution.execution_id,
-    attempt: execution.attempts + 1,
+    execution_id,
+    attempt,
     status: 'generating',
     code: null,
     output: null,
@@ -211,7 +204,7 @@ export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRe
     return record;
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;
-    return (await getAttempt(execution.execution_id, record.attempt)) ?? record;
+    return (await getAttempt(execution_id, attempt)) ?? null;
   }
 }
 
@@ -274,35 +267,33 @@ export async function endExecution(
   id: string,
   failure?: { category: ErrorCategory; error: string },
 ): Promise<void> {
-  const execution = await getExecution(id);
+  const [execution, attempts] = await Promise.all([getExecution(id), listAttempts(id)]);
   if (!execution) return;
-  const attempts = await listAttempts(id);
   const last = attempts.at(-1);
   if (isFinal(execution.status)) {
     await settle(execution, last, publishOnce);
   } else if (last?.status === 'succeeded') {
-    await conclude(execution, 'succeeded', last);
+    await conclude(execution, 'succeeded', attempts);
   } else {
     const { category, error } = failure ?? {
       category: last?.error_category ?? null,
       error: last?.error ?? 'The execution ended before its first attempt.',
     };
-    await conclude(execution, 'failed', last, { error, error_category: category });
+    await conclude(execution, 'failed', attempts, { error, error_category: category });
   }
 }
 
 /** Cancels an execution. Gives false if it had ended before. */
 export async function cancelExecution(execution: ExecutionRecord): Promise<boolean> {
-  const { execution_id, attempts } = execution;
-  const last = attempts > 0 ? await getAttempt(execution_id, attempts) : undefined;
-  return conclude(execution, 'cancelled', last, { error: 'Cancelled.' });
+  const attempts = await listAttempts(execution.execution_id);
+  return conclude(execution, 'cancelled', attempts, { error: 'Cancelled.' });
 }
 
 /** Moves an execution to its final status and settles it. Gives false if it had one. */
 async function conclude(
   execution: ExecutionRecord,
   status: Extract<ExecutionStatus, 'succeeded' | 'failed' | 'cancelled'>,
-  last: AttemptRecord | undefined,
+  attempts: AttemptRecord[],
   outcome: Partial<ExecutionRecord> = {},
 ): Promise<boolean> {
   let ended: ExecutionRecord;
@@ -317,12 +308,13 @@ async function conclude(
   }
   // Before the sandbox is stopped, which the workflow would take for the loss of it.
   if (status === 'cancelled') await stopWorkflow(ended.execution_id);
-  const usage = sumUsage(await listAttempts(ended.execution_id));
+  const usage = sumUsage(attempts);
   const time = seconds(ended.created_at, ended.finished_at ?? ended.created_at);
   measure('ExecutionsEnded', 1, status);
   measure('ExecutionTime', time);
   if (status === 'succeeded') measure('AttemptsBeforeSuccess', ended.attempts);
-  await count(
+  const settled = settle(ended, attempts.at(-1), publish);
+  const counted = count(
     {
       [status]: 1,
       attempts_of_succeeded: status === 'succeeded' ? ended.attempts : 0,
@@ -332,17 +324,19 @@ async function conclude(
     },
     ended.error_category,
   );
-  await settle(ended, last, publish);
+  await Promise.all([settled, counted]);
   return true;
 }
 
 /** What belongs to an end: no sandbox is left, no attempt is left open, the end is published. */
 async function settle(execution: ExecutionRecord, last: AttemptRecord | undefined, announce: typeof publish) {
-  if (execution.sandbox_id) await stopSandbox(execution.sandbox_id, `execution ${execution.status}`);
-  if (last && !last.finished_at) {
-    const cancelled = execution.status === 'cancelled';
-    const { error, error_category } = execution;
-    await endAttempt(execution, last, cancelled ? 'cancelled' : 'failed', { error, error_category });
-  }
-  await announce(execution.execution_id, { type: 'execution.finished', execution: toSummary(execution) });
+  const { execution_id, sandbox_id, status, error, error_category } = execution;
+  const tell = async () => {
+    if (last && !last.finished_at) {
+      const to = status === 'cancelled' ? 'cancelled' : 'failed';
+      await endAttempt(execution, last, to, { error, error_category });
+    }
+    await announce(execution_id, { type: 'execution.finished', execution: toSummary(execution) });
+  };
+  await Promise.all([tell(), sandbox_id && stopSandbox(sandbox_id, `execution ${status}`)]);
 }

@@ -2,7 +2,7 @@
  * The mailbox: how a sandbox, which has no AWS credentials, gets jobs and hands back what comes of them.
  *
  *   manifests/{sandbox}.json            its presigned URLs; the task is started with a URL of this
- *   jobs/{sandbox}.json                 the job to run now, written over for each attempt
+ *   jobs/{sandbox}.json                 the job to run now, written over for each attempt; before the first, a wake-up
  *   mailbox/{sandbox}/ready.json        ┐
  *   mailbox/{sandbox}/started/…         │ what the sandbox writes, by one presigned POST that is bound to this prefix;
  *   mailbox/{sandbox}/output/…          │ each .json raises an S3 event for CollectResult
@@ -49,8 +49,15 @@ export const resultKey = (sandboxId: string, jobId: string) =>
 export const artifactKey = (sandboxId: string, jobId: string, name: string) =>
   `${mailboxPrefix(sandboxId)}artifacts/${jobId}/${name}`;
 
-/** The name of a run: one attempt in one sandbox. */
-export const jobId = (attempt: { attempt: number; run: number }) => `${attempt.attempt}-${attempt.run}`;
+/** A run: an attempt of an execution in one sandbox. */
+export interface Run {
+  execution_id: string;
+  attempt: number;
+  run: number;
+}
+
+/** The name of a run, from which `parseMailboxKey` has the run again. */
+export const jobId = ({ execution_id, attempt, run }: Run) => `${execution_id}_${attempt}-${run}`;
 
 export interface Job {
   job_id: string;
@@ -67,14 +74,13 @@ export const readySchema = z.object({
   isolation: z.record(text(50), text(200)),
   packages: z.array(text(100)).max(2_000),
 });
-export const startedSchema = z.object({ job_id: text(50) });
 export const outputSchema = z.object({
-  job_id: text(50),
+  job_id: text(128),
   chunk: z.int().min(1).max(10_000),
   text: text(20_000),
 });
 export const resultSchema = z.object({
-  job_id: text(50),
+  job_id: text(128),
   success: z.boolean(),
   error_category: errorCategorySchema.exclude(['no_code', 'model_error']).nullable(),
   error: text(10_000).nullable(),
@@ -97,15 +103,24 @@ export const resultSchema = z.object({
 });
 export type RunResult = z.infer<typeof resultSchema>;
 
-/** What a key below mailbox/ is about; null for what nobody waits for (artifacts). */
-export function parseMailboxKey(key: string) {
-  const match =
-    /^mailbox\/(?<sandboxId>[\w-]+)\/(?:(?<ready>ready)|(?<kind>started|results)\/[\w-]+|(?<output>output)\/[\w-]+\/\d+)\.json$/.exec(
-      key,
-    );
-  const { sandboxId, ready, kind, output } = match?.groups ?? {};
-  if (!sandboxId) return null;
-  return { sandboxId, kind: (ready ?? kind ?? output) as 'ready' | 'started' | 'output' | 'results' };
+const MAILBOX_KEY =
+  /^mailbox\/(?<sandboxId>[\w-]+)\/(?<kind>[a-z]+)(?:\/(?<id>[\w-]+)_(?<attempt>\d{1,4})-(?<run>\d{1,4}))?(?:\/(?<chunk>\d+))?\.json$/;
+
+export type Upload = { sandboxId: string } & (
+  | { kind: 'ready' }
+  | { kind: 'started' | 'output' | 'results'; run: Run }
+);
+
+/**
+ * What a key below mailbox/ is about; null for what nobody waits for (artifacts). The sandbox chose the key: whether it
+ * was given that run is still to be seen.
+ */
+export function parseMailboxKey(key: string): Upload | null {
+  const { sandboxId, kind, id, attempt, run, chunk } = MAILBOX_KEY.exec(key)?.groups ?? {};
+  if (!sandboxId || (kind === 'output') !== (chunk !== undefined)) return null;
+  if (kind === 'ready') return id ? null : { sandboxId, kind };
+  if (!id || (kind !== 'started' && kind !== 'output' && kind !== 'results')) return null;
+  return { sandboxId, kind, run: { execution_id: id, attempt: Number(attempt), run: Number(run) } };
 }
 
 /** Writes a sandbox's manifest and gives the presigned URL of it, for its task's environment. */
@@ -134,6 +149,9 @@ export async function createMailbox(sandboxId: string, expiresAt: Date): Promise
 }
 
 export const putJob = (sandboxId: string, job: Job) => putJson(jobKey(sandboxId), job);
+
+/** Has a sandbox that has waited long, and so looks rarely, look often again: a job comes soon. */
+export const wakeSandbox = (sandboxId: string) => putJson(jobKey(sandboxId), { job_id: 'wake', wake: true });
 
 /** Reads and checks a document that a sandbox uploaded; null if there is none. @throws MalformedUpload */
 export async function readUpload<T>(key: string, schema: z.ZodType<T>): Promise<T | null> {

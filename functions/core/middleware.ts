@@ -3,6 +3,7 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type * as z from 'zod';
+import { invocation } from './afterwards.ts';
 import { type InvalidField, Problem, SandboxLost, SandboxNotStarted } from './errors.ts';
 import { logger } from './logger.ts';
 import { cameThroughCloudFront } from './origin.ts';
@@ -25,7 +26,7 @@ export function workflowHandler<S extends z.ZodType, R>(
         else logger.error('state failed', error as Error);
       },
     })
-    .handler((event, context) => handle(schema.parse(event), context));
+    .handler((event, context) => invocation(() => handle(schema.parse(event), context)));
 }
 
 export interface ApiRequest {
@@ -68,7 +69,7 @@ export function apiHandler(handle: (request: ApiRequest) => Promise<ApiResponse>
       },
     })
     .handler(async (event) => {
-      const { status, body, headers } = await handle(toRequest(event));
+      const { status, body, headers } = await invocation(() => handle(toRequest(event)));
       const isText = typeof body === 'string';
       const type = { 'content-type': isText ? 'text/plain; charset=utf-8' : 'application/json' };
       return {

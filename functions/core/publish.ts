@@ -1,5 +1,6 @@
 /**
- * Publishing an event: store it, then send it to the WebSockets that follow the execution. A follower is noted
+ * Publishing an event: store it, then send it to the WebSockets that follow the execution, which whoever publishes does
+ * not wait for. A follower is noted
  * before it is sent what it missed, and an event is stored before followers are looked up, so every follower gets
  * every event, by the one way or the other; it drops what comes twice by the sequence number.
  */
@@ -8,6 +9,7 @@ import {
   PayloadTooLargeException,
   PostToConnectionCommand,
 } from '@aws-sdk/client-apigatewaymanagementapi';
+import { afterwards } from './afterwards.ts';
 import { connections } from './aws.ts';
 import type { EventData, ExecutionEvent } from './events.ts';
 import { logger } from './logger.ts';
@@ -18,8 +20,20 @@ const MESSAGE_BYTES = 96 * 1024;
 
 export async function publish(executionId: string, data: EventData): Promise<void> {
   const event = await appendEvent(executionId, data);
-  const followers = await listFollowers(executionId);
-  await Promise.all(followers.map((connectionId) => send(connectionId, executionId, { events: [event] })));
+  await afterwards(() => tell(executionId, event));
+}
+
+/**
+ * Sends an event to all followers. The store is the truth and the sockets a convenience: a client that missed a message
+ * sees the gap in the sequence numbers, or polls, so no failure to send may stop the work itself.
+ */
+async function tell(executionId: string, event: ExecutionEvent): Promise<void> {
+  try {
+    const followers = await listFollowers(executionId);
+    await Promise.all(followers.map((connectionId) => send(connectionId, executionId, { events: [event] })));
+  } catch (error) {
+    logger.warn('followers not told', { sequence: event.sequence, error: String(error) });
+  }
 }
 
 /** Publishes an event unless one like it (same type and attempt) was published: for steps that are done again. */
@@ -56,8 +70,6 @@ export async function send(connectionId: string, executionId: string, message: S
       new PostToConnectionCommand({ ConnectionId: connectionId, Data: JSON.stringify(message) }),
     );
   } catch (error) {
-    // The store is the truth and the socket a convenience: a client that missed a message sees the gap in the
-    // sequence numbers, or polls, so no failure to send may stop the work itself.
     if (error instanceof GoneException) await deleteConnection(connectionId, executionId);
     else if (error instanceof PayloadTooLargeException) logger.error('message too large', { connectionId });
     else logger.warn('message not sent', { connectionId, error: String(error) });

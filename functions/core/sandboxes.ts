@@ -17,7 +17,7 @@ import { ecs } from './aws.ts';
 import { config } from './config.ts';
 import { ConditionFailed } from './errors.ts';
 import { logger } from './logger.ts';
-import { createMailbox, SANDBOX_LIFETIME } from './mailbox.ts';
+import { createMailbox, SANDBOX_LIFETIME, wakeSandbox } from './mailbox.ts';
 import { measure } from './metrics.ts';
 import { publish } from './publish.ts';
 import {
@@ -56,7 +56,10 @@ export async function acquireSandbox(execution: ExecutionRecord): Promise<Sandbo
   if (config.warmSandboxes > 0) {
     const warm = await claimWarmSandbox(execution);
     if (warm) {
-      await assignSandbox(execution.execution_id, warm.sandbox_id, execution.sandbox_id);
+      await Promise.all([
+        assignSandbox(execution.execution_id, warm.sandbox_id, execution.sandbox_id),
+        wakeSandbox(warm.sandbox_id),
+      ]);
       measure('WarmHit', 1);
       await publish(execution.execution_id, { type: 'sandbox.ready', isolation: warm.isolation ?? {} });
       return planSandbox();
@@ -105,13 +108,17 @@ const mailboxOf = (sandbox: SandboxRecord) => createMailbox(sandbox.sandbox_id, 
  * which the sandbox ends everything at once. Stopping a stopped one does no harm.
  */
 export async function stopSandbox(sandboxId: string, reason: string): Promise<void> {
+  const sandbox = await markStopped(sandboxId);
+  if (sandbox?.task_arn) await stopTask(sandbox.task_arn, reason);
+}
+
+async function markStopped(sandboxId: string): Promise<SandboxRecord | undefined> {
   try {
-    await setSandboxStopped(sandboxId);
+    return await setSandboxStopped(sandboxId);
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;
+    return getSandbox(sandboxId);
   }
-  const sandbox = await getSandbox(sandboxId);
-  if (sandbox?.task_arn) await stopTask(sandbox.task_arn, reason);
 }
 
 export async function stopTask(taskArn: string, reason: string): Promise<void> {
@@ -127,12 +134,7 @@ export async function stopTask(taskArn: string, reason: string): Promise<void> {
 
 /** A sandbox's task has ended: fails the run that waits for it, so that the same attempt is run again elsewhere. */
 export async function loseSandbox(sandboxId: string, reason: string): Promise<void> {
-  try {
-    await setSandboxStopped(sandboxId);
-  } catch (error) {
-    if (!(error instanceof ConditionFailed)) throw error;
-  }
-  const sandbox = await getSandbox(sandboxId);
+  const sandbox = await markStopped(sandboxId);
   const execution = sandbox?.execution_id ? await getExecution(sandbox.execution_id) : undefined;
   if (!execution || execution.sandbox_id !== sandboxId || execution.attempts === 0) return;
   const attempt = await getAttempt(execution.execution_id, execution.attempts);

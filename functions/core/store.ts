@@ -175,6 +175,7 @@ const connectionKey = (connectionId: string): Key => ({ pk: `CONNECTION#${connec
 const sandboxKey = (id: string): Key => ({ pk: `SANDBOX#${id}`, sk: 'SANDBOX' });
 const keyKey = (id: string): Key => ({ pk: `KEY#${id}`, sk: 'KEY' });
 const quotaKey = (owner: string): Key => ({ pk: `QUOTA#${owner}`, sk: 'QUOTA' });
+const OPEN: ExecutionStatus[] = ['queued', 'running'];
 const COUNTERS: Key = { pk: 'SERVICE', sk: 'COUNTERS' };
 const ISOLATION: Key = { pk: 'SERVICE', sk: 'ISOLATION' };
 
@@ -308,11 +309,11 @@ export function moveExecution(id: string, to: ExecutionStatus, set: Partial<Exec
   });
 }
 
-/** Makes `sandboxId` the execution's sandbox. @throws ConditionFailed if it is not running or `before` is not its sandbox. */
+/** Makes `sandboxId` the execution's sandbox. @throws ConditionFailed if it has ended or `before` is not its sandbox. */
 export function assignSandbox(id: string, sandboxId: string, before: string | undefined) {
   return update<ExecutionRecord>(executionKey(id), {
     set: { sandbox_id: sandboxId },
-    where: { status: ['running'], sandbox_id: before ? [before] : undefined },
+    where: { status: OPEN, sandbox_id: before ? [before] : undefined },
   });
 }
 
@@ -386,10 +387,19 @@ export async function claimIdempotencyKey(
 
 // ------------------------------------------------------------------------------------------------ attempts
 
-/** Begins attempt `attempt`. @throws ConditionFailed if it was begun before. */
+/**
+ * Begins an attempt, with which its execution is running. Counted first: an attempt that is counted and not there is
+ * begun again, one that is there and not counted would be lost. @throws ConditionFailed if it was begun before, or the
+ * execution has ended
+ */
 export async function createAttempt(record: AttemptRecord): Promise<void> {
-  await putNew(attemptKey(record.execution_id, record.attempt), { ...record, expires: expiry() });
-  await update(executionKey(record.execution_id), { set: { attempts: record.attempt } });
+  const { execution_id, attempt } = record;
+  await update(executionKey(execution_id), {
+    set: { status: 'running', attempts: attempt },
+    remove: ['work', 'work_at'],
+    where: { status: OPEN, attempts: [attempt - 1, attempt] },
+  });
+  await putNew(attemptKey(execution_id, attempt), { ...record, expires: expiry() });
 }
 
 export const getAttempt = (id: string, attempt: number) => get<AttemptRecord>(attemptKey(id, attempt));
@@ -446,7 +456,8 @@ export async function appendEvent(id: string, data: EventData): Promise<Executio
       return event;
     } catch (error) {
       if (!(error instanceof ConditionFailed)) throw error;
-      nextSequence.delete(id);
+      // If another invocation in this process was first, it knows the next one.
+      if (nextSequence.get(id) === sequence) nextSequence.delete(id);
     }
   }
 }

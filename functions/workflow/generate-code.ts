@@ -9,7 +9,7 @@ import {
   endAttempt,
   forEvent,
   nextAttempt,
-  runningExecution,
+  openExecution,
   type Verdict,
   verdictAfter,
 } from '../core/lifecycle.ts';
@@ -51,7 +51,7 @@ interface Generated extends Verdict {
 export const handler = workflowHandler(
   z.object({ execution_id: z.string() }),
   async ({ execution_id }): Promise<Generated | Verdict> => {
-    const execution = await runningExecution(execution_id);
+    const execution = await openExecution(execution_id);
     const attempt = execution && (await nextAttempt(execution));
     if (!execution || !attempt) return { execution_id, attempt: execution?.attempts ?? 0, next: 'finish' };
     const verdict =
@@ -85,7 +85,7 @@ async function generate(execution: ExecutionRecord, attempt: AttemptRecord): Pro
   let deltas = deltaPublisher(attempt);
   try {
     const { text, finishReason, usage } = await generateMetered(execution.owner, {
-      messages: await messagesFor(execution),
+      messages: await messagesFor(execution, attempt),
       signal: cancelled.signal,
       onText: (piece) => deltas.push(piece),
       onRestart: async () => {
@@ -139,10 +139,10 @@ async function complete(
   }
 }
 
-async function messagesFor(execution: ExecutionRecord) {
+async function messagesFor(execution: ExecutionRecord, { attempt }: AttemptRecord) {
   const [sandbox, attempts] = await Promise.all([
     execution.sandbox_id ? getSandbox(execution.sandbox_id) : undefined,
-    listAttempts(execution.execution_id),
+    attempt > 1 ? listAttempts(execution.execution_id) : [],
   ]);
   const { prompt, policy, tests, timeout } = execution;
   const task = { prompt, policy, tests, timeout, packages: sandbox?.packages };
@@ -160,36 +160,44 @@ async function messagesFor(execution: ExecutionRecord) {
 
 /**
  * Publishes the code as it comes in code.delta events: one at a time, at least DELTA_INTERVAL apart, so that the
- * events stay few and the model's stream never waits for the store.
+ * events stay few and the model's stream never waits for the store. What is left at the end comes with the whole code.
  */
 function deltaPublisher({ execution_id, attempt }: AttemptRecord) {
   const stream = new CodeStream();
   let pending = '';
-  let sending: Promise<void> = Promise.resolve();
+  let sending: Promise<void> | undefined;
   let lastSent = 0;
-  let busy = false;
+  let timer: NodeJS.Timeout | undefined;
+  let failure: unknown;
+  const plan = () => {
+    if (!pending || sending || timer || failure) return;
+    timer = setTimeout(flush, lastSent + DELTA_INTERVAL - Date.now());
+  };
   const flush = () => {
     const text = pending;
     pending = '';
+    timer = undefined;
     lastSent = Date.now();
-    busy = true;
-    sending = sending
-      .then(() => publish(execution_id, { type: 'code.delta', attempt, text }))
+    sending = publish(execution_id, { type: 'code.delta', attempt, text })
+      .catch((error) => {
+        failure = error;
+      })
       .finally(() => {
-        busy = false;
+        sending = undefined;
+        plan();
       });
-    // end() reports the failure; until then it must not count as unhandled.
-    sending.catch(() => undefined);
   };
   return {
     push(piece: string) {
       pending += stream.push(piece);
-      if (pending && !busy && Date.now() - lastSent >= DELTA_INTERVAL) flush();
+      plan();
     },
+    /** @throws what kept an event from being published */
     async end() {
+      clearTimeout(timer);
+      pending = '';
       await sending;
-      if (pending) flush();
-      await sending;
+      if (failure) throw failure;
     },
   };
 }

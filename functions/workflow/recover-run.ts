@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { takeResult } from '../core/collect.ts';
 import { ConditionFailed, MalformedUpload } from '../core/errors.ts';
-import { endAttempt, runningExecution, type Verdict, verdictAfter } from '../core/lifecycle.ts';
+import { endAttempt, openExecution, type Verdict, verdictAfter } from '../core/lifecycle.ts';
 import { logger } from '../core/logger.ts';
 import { workflowHandler } from '../core/middleware.ts';
 import { stopSandbox } from '../core/sandboxes.ts';
@@ -20,7 +20,7 @@ export const handler = workflowHandler(
     failure: z.object({ Error: z.string(), Cause: z.string().optional() }),
   }),
   async ({ execution_id, attempt: number, failure }): Promise<Verdict> => {
-    const execution = await runningExecution(execution_id);
+    const execution = await openExecution(execution_id);
     const attempt = await getAttempt(execution_id, number);
     if (!execution || !attempt) return { execution_id, attempt: number, next: 'finish' };
     if (attempt.finished_at) return verdictAfter(execution, attempt);

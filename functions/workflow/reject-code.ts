@@ -1,7 +1,7 @@
 /** State RejectCode: the code did not pass CheckCode, so the attempt has failed. */
 import * as z from 'zod';
 import { errorCategorySchema, violationSchema } from '../core/execution.ts';
-import { endAttempt, runningExecution, type Verdict } from '../core/lifecycle.ts';
+import { endAttempt, openExecution, type Verdict } from '../core/lifecycle.ts';
 import { workflowHandler } from '../core/middleware.ts';
 import { publish } from '../core/publish.ts';
 import { getAttempt } from '../core/store.ts';
@@ -18,7 +18,7 @@ export const handler = workflowHandler(
     }),
   }),
   async ({ execution_id, attempt: number, check }): Promise<Verdict> => {
-    const execution = await runningExecution(execution_id);
+    const execution = await openExecution(execution_id);
     const attempt = await getAttempt(execution_id, number);
     if (!execution || !attempt) return { execution_id, attempt: number, next: 'finish' };
     if (attempt.status === 'checking') {

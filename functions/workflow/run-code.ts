@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { takeResult } from '../core/collect.ts';
 import { ConditionFailed, SandboxLost } from '../core/errors.ts';
-import { runningExecution, type Verdict, verdictAfter } from '../core/lifecycle.ts';
+import { openExecution, type Verdict, verdictAfter } from '../core/lifecycle.ts';
 import { jobId, putJob } from '../core/mailbox.ts';
 import { workflowHandler } from '../core/middleware.ts';
 import { publish, publishOnce } from '../core/publish.ts';
@@ -23,8 +23,10 @@ import { succeedTask } from '../core/workflow.ts';
 export const handler = workflowHandler(
   z.object({ execution_id: z.string(), attempt: z.int(), task_token: z.string() }),
   async ({ execution_id, attempt: number, task_token }): Promise<void> => {
-    const execution = await runningExecution(execution_id);
-    const attempt = await getAttempt(execution_id, number);
+    const [execution, attempt] = await Promise.all([
+      openExecution(execution_id),
+      getAttempt(execution_id, number),
+    ]);
     const verdict =
       execution && attempt
         ? await run(execution, attempt, task_token)

@@ -151,6 +151,7 @@ export const definitions: Record<Handler, Definition> = {
     },
     index: 'work',
     ...PLANS_SANDBOX,
+    writesFiles: [...PLANS_SANDBOX.writesFiles, 'jobs/*'],
     publishes: true,
     settings: ['RETENTION_DAYS', 'WARM_SANDBOXES'],
   },
@@ -230,7 +231,7 @@ export const definitions: Record<Handler, Definition> = {
     concurrency: 'collectResult',
     items: {
       EXECUTION: ['GetItem', 'UpdateItem'],
-      SANDBOX: ['GetItem', 'UpdateItem'],
+      SANDBOX: ['UpdateItem'],
       SERVICE: ['UpdateItem'],
     },
     ...TAKES_RESULT,

@@ -51,7 +51,7 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
     });
     request.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
     request.once('error', reject);
-    request.once('close', () => reject(new Error('The sender broke off.')));
+    request.once('close', () => request.complete || reject(new Error('The sender broke off.')));
   });
 }
 

@@ -1,4 +1,4 @@
-"""What the mailbox asks for: run this code, or exit."""
+"""What the mailbox asks for: run this code, look out for a job that comes soon, or exit."""
 
 import re
 from dataclasses import dataclass
@@ -36,13 +36,22 @@ class ExitJob:
     job_id: str
 
 
-def parse(document: Any, policies: frozenset[str]) -> Job | ExitJob:
+@dataclass(frozen=True)
+class WakeJob:
+    """An execution has claimed the sandbox: its first job will come soon."""
+
+    job_id: str
+
+
+def parse(document: Any, policies: frozenset[str]) -> Job | WakeJob | ExitJob:
     """Checks a job's document; raises BadJob."""
     job_id = document.get("job_id") if isinstance(document, dict) else None
     if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
         raise BadJob("the job has no valid job_id", None)
     if document.get("exit") is True:
         return ExitJob(job_id)
+    if document.get("wake") is True:
+        return WakeJob(job_id)
     code, tests, timeout = document.get("code"), document.get("tests"), document.get("timeout")
     if not isinstance(code, str) or len(code) > LONGEST_CODE:
         raise BadJob(f"code must be a text of at most {LONGEST_CODE} characters", job_id)

@@ -7,7 +7,7 @@ import threading
 import time
 
 from sandbox import jobs
-from sandbox.jobs import BadJob, ExitJob, Job
+from sandbox.jobs import BadJob, ExitJob, Job, WakeJob
 from sandbox.log import log
 from sandbox.mailbox import Jobs, MailboxError, MailboxLost, Manifest
 
@@ -64,7 +64,7 @@ class Watcher:
 
     def _take(self, document: object) -> bool:
         """Whether the document is a job that has not been handed out."""
-        found: Job | ExitJob | BadJob
+        found: Job | WakeJob | ExitJob | BadJob
         try:
             found = jobs.parse(document, self._policies)
         except BadJob as error:
@@ -77,6 +77,9 @@ class Watcher:
         self._last_id = found.job_id
         if isinstance(found, ExitJob):
             os.kill(os.getpid(), signal.SIGTERM)
+            return False
+        if isinstance(found, WakeJob):
+            self._quick.set()
             return False
         self._found.put(found)
         return True

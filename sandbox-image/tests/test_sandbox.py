@@ -438,6 +438,14 @@ class LifecycleTest(unittest.TestCase):
         self.sandbox.mailbox.wait_until(lambda: self.sandbox.mailbox.polls > polls + 3, "no polls")
         self.assertEqual(self.sandbox.mailbox.names().count("results/same.json"), 1)
 
+    def test_wake_up_is_no_job(self) -> None:
+        mailbox = self.sandbox.mailbox
+        mailbox.put_job({"job_id": "wake", "wake": True})
+        polls = mailbox.polls
+        mailbox.wait_until(lambda: mailbox.polls > polls + 3, "no polls")
+        self.assertEqual(self.sandbox.run("print(2)")["output"], "2\n")
+        self.assertEqual([name for name in mailbox.names() if "wake" in name], [])
+
     def test_sigterm_ends_everything_within_a_second(self) -> None:
         self.wait_for_start()
         zygote = self.sandbox.zygote_pid()

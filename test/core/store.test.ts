@@ -1,4 +1,5 @@
 /** The store's promises: conditional writes, gapless events, paging; and the domain's transitions. */
+import { UpdateCommand } from '@aws-sdk/lib-dynamodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { attemptStatusesBefore, executionStatusesBefore } from '../../functions/core/execution.ts';
 import { parseMailboxKey, resultSchema } from '../../functions/core/mailbox.ts';
@@ -45,7 +46,7 @@ async function newExecution(changes: Partial<ExecutionRecord> = {}): Promise<Exe
 
 async function runningWithAttempt(): Promise<[ExecutionRecord, AttemptRecord]> {
   const { execution_id } = await newExecution();
-  const execution = await lifecycle.runningExecution(execution_id);
+  const execution = await lifecycle.openExecution(execution_id);
   const attempt = execution && (await lifecycle.nextAttempt(execution));
   if (!execution || !attempt) throw new Error('no attempt');
   return [{ ...execution, attempts: 1 }, attempt];
@@ -64,9 +65,10 @@ describe('transitions', () => {
   test('an execution that has ended cannot be moved', async () => {
     const { execution_id } = await newExecution();
     await store.moveExecution(execution_id, 'cancelled');
-    for (const to of ['running', 'succeeded', 'failed', 'cancelled'] as const) {
+    for (const to of ['succeeded', 'failed', 'cancelled'] as const) {
       await expect(store.moveExecution(execution_id, to)).rejects.toThrow(/condition/i);
     }
+    expect(await lifecycle.openExecution(execution_id)).toBeNull();
     expect(await store.getExecution(execution_id)).toMatchObject({ status: 'cancelled' });
   });
 
@@ -86,11 +88,34 @@ describe('transitions', () => {
 
   test('an attempt is begun once, however many begin it', async () => {
     const { execution_id } = await newExecution();
-    const execution = await lifecycle.runningExecution(execution_id);
+    const execution = await lifecycle.openExecution(execution_id);
     if (!execution) throw new Error('not running');
     const attempts = await Promise.all(Array.from({ length: 5 }, () => lifecycle.nextAttempt(execution)));
     expect(new Set(attempts.map((attempt) => attempt?.started_at)).size).toBe(1);
     expect(await store.listAttempts(execution_id)).toHaveLength(1);
+  });
+
+  test('an attempt that was counted when its function died is begun again', async () => {
+    const { dynamodb } = await import('../../functions/core/aws.ts');
+    const { execution_id } = await newExecution();
+    await dynamodb.send(
+      new UpdateCommand({
+        TableName: process.env.TABLE_NAME,
+        Key: { pk: `EXECUTION#${execution_id}`, sk: 'EXECUTION' },
+        UpdateExpression: 'SET attempts = :one',
+        ExpressionAttributeValues: { ':one': 1 },
+      }),
+    );
+    const execution = await lifecycle.openExecution(execution_id);
+    expect(execution && (await lifecycle.nextAttempt(execution))).toMatchObject({ attempt: 1 });
+  });
+
+  test('of an execution that ends meanwhile no attempt is begun', async () => {
+    const { execution_id } = await newExecution();
+    const execution = await lifecycle.openExecution(execution_id);
+    await store.moveExecution(execution_id, 'cancelled');
+    expect(execution && (await lifecycle.nextAttempt(execution))).toBeNull();
+    expect(await store.listAttempts(execution_id)).toEqual([]);
   });
 
   test('a message of an earlier run changes nothing in a later one', async () => {
@@ -147,12 +172,17 @@ describe('upkeep', () => {
 });
 
 describe('the mailbox is untrusted', () => {
+  const run = { execution_id: 'e-1', attempt: 2, run: 1 };
   test.each([
     ['mailbox/sandbox-1/ready.json', { sandboxId: 'sandbox-1', kind: 'ready' }],
-    ['mailbox/sandbox-1/started/1-1.json', { sandboxId: 'sandbox-1', kind: 'started' }],
-    ['mailbox/sandbox-1/output/1-1/12.json', { sandboxId: 'sandbox-1', kind: 'output' }],
-    ['mailbox/sandbox-1/results/1-1.json', { sandboxId: 'sandbox-1', kind: 'results' }],
-    ['mailbox/sandbox-1/artifacts/1-1/data.json', null],
+    ['mailbox/sandbox-1/started/e-1_2-1.json', { sandboxId: 'sandbox-1', kind: 'started', run }],
+    ['mailbox/sandbox-1/output/e-1_2-1/12.json', { sandboxId: 'sandbox-1', kind: 'output', run }],
+    ['mailbox/sandbox-1/results/e-1_2-1.json', { sandboxId: 'sandbox-1', kind: 'results', run }],
+    ['mailbox/sandbox-1/output/e-1_2-1.json', null],
+    ['mailbox/sandbox-1/results/e-1_2-1/12.json', null],
+    ['mailbox/sandbox-1/results/2-1.json', null],
+    ['mailbox/sandbox-1/ready/e-1_2-1.json', null],
+    ['mailbox/sandbox-1/artifacts/e-1_2-1/data.json', null],
     ['mailbox/sandbox-1/results/../ready.json', null],
     ['executions/1/attempts/1/code.py', null],
   ])('%s', (key, expected) => {

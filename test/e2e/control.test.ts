@@ -115,9 +115,10 @@ async function sendLateMessages({ execution_id }: Execution) {
   const { S3Client, PutObjectCommand } = await import('@aws-sdk/client-s3');
   const record = await getExecution(execution_id);
   const context = { awsRequestId: 'late' } as never;
-  const key = `mailbox/${record?.sandbox_id}/results/1-1.json`;
+  const job_id = `${execution_id}_1-1`;
+  const key = `mailbox/${record?.sandbox_id}/results/${job_id}.json`;
   const result = {
-    job_id: '1-1',
+    job_id,
     success: true,
     error_category: null,
     error: null,

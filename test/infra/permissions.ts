@@ -238,6 +238,10 @@ const UNRECORDED: [pattern: RegExp, reason: string][] = [
     /^workflow\/run-code execute-api:ManageConnections /,
     'Whoever follows is told; nobody does when a test calls it.',
   ],
+  [
+    /^(api\/cancel-execution|workflow\/workflow-ended) dynamodb:GetItem .* SANDBOX#\*$/,
+    'Only a sandbox that had stopped before is looked up.',
+  ],
   [/^workflow\/generate-code secretsmanager:GetSecretValue /, 'The local runtime has no Secrets Manager.'],
   [/ dynamodb:DeleteItem .* (EXECUTION|CONNECTION)#\*$/, 'Followers who are gone are met by chance only.'],
 ];

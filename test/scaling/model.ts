@@ -22,10 +22,10 @@ export const typical = {
 export const counted = {
   functionInvocations: 18,
   dynamodbWrites: 57,
-  dynamodbReads: 57,
-  webSocketPosts: 11,
+  dynamodbReads: 50,
+  webSocketPosts: 13,
   s3Writes: 5,
-  s3Reads: 9,
+  s3Reads: 7,
 };
 
 /** A second of generation publishes this many code.delta events at most, each a write, a read and a post. */
@@ -177,8 +177,8 @@ export const quotas: Quota[] = [
   {
     name: 'DynamoDB: a partition, `history` of one caller',
     quota: 1_000,
-    // Stored, running, given a sandbox, two attempts counted, ended.
-    each: (4 + attempts) * ITEM,
+    // Stored, given a sandbox, attempts counted, ended.
+    each: (3 + attempts) * ITEM,
     of: 'write units',
   },
   {

@@ -29,8 +29,8 @@ async function upload(key: string, document: object): Promise<void> {
   await s3.send(new PutObjectCommand({ Bucket: process.env.BUCKET_NAME, Key: key, Body }));
 }
 
-const result = (output: string) => ({
-  job_id: '1-1',
+const result = (job_id: string, output: string) => ({
+  job_id,
   success: true,
   error_category: null,
   error: null,
@@ -47,7 +47,7 @@ const result = (output: string) => ({
 let number = 0;
 /** An execution without a workflow, whose attempt waits for a sandbox that has uploaded its result already. */
 async function waitingWithResult(output: string): Promise<[ExecutionRecord, AttemptRecord]> {
-  const { nextAttempt, runningExecution } = await import('../../functions/core/lifecycle.ts');
+  const { nextAttempt, openExecution } = await import('../../functions/core/lifecycle.ts');
   number += 1;
   const id = `recovery-${number}`;
   const sandbox_id = `sandbox-recovery-${number}`;
@@ -70,7 +70,7 @@ async function waitingWithResult(output: string): Promise<[ExecutionRecord, Atte
     ticket: 't',
     usage: null,
   });
-  const running = await runningExecution(id);
+  const running = await openExecution(id);
   if (!running) throw new Error('not running');
   const attempt = await nextAttempt(running);
   if (!attempt) throw new Error('no attempt');
@@ -84,7 +84,7 @@ async function waitingWithResult(output: string): Promise<[ExecutionRecord, Atte
   });
   await store.assignSandbox(id, sandbox_id, undefined);
   const checking = await store.moveAttempt(attempt, 'checking', { code: { text: 'print(1)' } });
-  await upload(`mailbox/${sandbox_id}/results/1-1.json`, result(output));
+  await upload(`mailbox/${sandbox_id}/results/${id}_1-1.json`, result(`${id}_1-1`, output));
   const execution = await store.getExecution(id);
   if (!execution) throw new Error('no execution');
   return [execution, checking];
@@ -114,7 +114,8 @@ test('a sandbox that sends nonsense is replaced', async () => {
   const follower = product.follow(execution);
   await follower.seen(({ type }) => type === 'run.output');
   const record = await store.getExecution(execution.execution_id);
-  await upload(`mailbox/${record?.sandbox_id}/results/1-1.json`, { job_id: '1-1', success: 'yes' });
+  const job_id = `${execution.execution_id}_1-1`;
+  await upload(`mailbox/${record?.sandbox_id}/results/${job_id}.json`, { job_id, success: 'yes' });
   await follower.seen((event) => event.type === 'run.output' && event.run === 2);
   await product.call('DELETE', `/api/executions/${execution.execution_id}`);
   await follower.ended;
