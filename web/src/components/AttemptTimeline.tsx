@@ -19,7 +19,7 @@ export function AttemptTimeline({ execution, shown }: { execution: ExecutionStat
     <nav aria-label="Attempts" className="-mx-1 shrink-0 overflow-x-auto px-1 py-1">
       <ol ref={list} className="flex gap-2">
         {execution.results.map((attempt) => (
-          <li key={attempt.attempt} className="min-w-52 max-w-80 flex-1 shrink-0">
+          <li key={attempt.attempt} className="min-w-64 max-w-80 flex-1 shrink-0">
             <Attempt execution={execution} attempt={attempt} current={attempt.attempt === shown} />
           </li>
         ))}
@@ -50,9 +50,10 @@ function Attempt({ execution, attempt, current }: AttemptProps) {
         <span className="ml-auto truncate text-muted text-xs">{verdict(attempt)}</span>
       </span>
       <PhaseBar phases={phases} />
-      <span className="flex flex-wrap gap-x-3 text-muted text-xs tabular-nums">
+      <span className="grid grid-cols-2 gap-x-3 whitespace-nowrap text-muted text-xs tabular-nums">
         {phases.map(({ name, seconds, underWay }) => (
-          <span key={name} className={underWay ? 'text-text' : undefined}>
+          <span key={name} className={`flex items-center gap-1.5 ${underWay ? 'text-text' : ''}`}>
+            <span className={`size-1.5 shrink-0 rounded-full ${PHASE_LOOKS[name]}`} aria-hidden="true" />
             {name} {duration(seconds)}
           </span>
         ))}
