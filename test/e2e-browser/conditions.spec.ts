@@ -63,13 +63,18 @@ describe.skipIf(!findChromium())('the page under other conditions', () => {
 
   test('what was seen is there without a connection', async () => {
     const { page, close } = await open({ serviceWorkers: 'allow' });
-    await start(page, 'Be remembered', 'print("remembered")');
+    await page.getByText('Settings').click();
+    await page.getByLabel('Policy').selectOption('standard');
+    const csv = 'with open("kept.csv", "w") as file:\n    file.write("word\\nkept\\n")';
+    await start(page, 'Be remembered', `${csv}\nprint("remembered")`);
+    await page.getByRole('cell', { name: 'kept' }).waitFor();
     await output(page).getByText('remembered').waitFor();
     await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
     await page.locator('.monaco-editor').first().waitFor();
     await page.context().setOffline(true);
     await page.reload();
     await output(page).getByText('remembered').waitFor();
+    await page.getByRole('cell', { name: 'kept' }).waitFor();
     await page.getByText('Service away, trying again').waitFor();
     await page.getByRole('region', { name: 'History' }).getByText('Be remembered').waitFor();
     await page.context().setOffline(false);
@@ -98,26 +103,30 @@ describe.skipIf(!findChromium())('the page under other conditions', () => {
   });
 
   test('a key is asked for, tried and kept', async () => {
-    let accepted = 'good-key';
+    const { handler: authorize } = await import('../../functions/auth/authorizer.ts');
+    const { makeKey } = await import('../../functions/core/keys.ts');
+    const { setKeyRevoked } = await import('../../functions/core/store.ts');
+    const [first, second] = [await makeKey('local', 'first'), await makeKey('local', 'second')];
+    /** What API Gateway does: no key and a key that the authorizer refuses get answers of its own. */
     const withKeys = async (page: Page) => {
       await page.route('**/config.json', (route) => route.fulfill({ json: { auth: 'api-key' } }));
-      await page.route('**/api/**', (route) => {
-        const isOpen = route.request().url().endsWith('/health');
-        if (isOpen || route.request().headers()['x-api-key'] === accepted) return route.continue();
-        const detail = 'The API key is not valid. Send a valid one as x-api-key.';
-        return route.fulfill({
-          status: 401,
-          contentType: 'application/problem+json',
-          json: { type: 'about:blank', title: 'Unauthorized', status: 401, detail, request_id: 'r' },
-        });
+      await page.route('**/api/**', async (route) => {
+        const request = route.request();
+        if (request.url().endsWith('/health')) return route.continue();
+        const headers = request.headers();
+        if (!headers['x-api-key']) return route.fulfill({ status: 401, json: { message: 'Unauthorized' } });
+        const { isAuthorized } = await authorize({ headers, routeKey: 'test' } as never);
+        return isAuthorized
+          ? route.continue()
+          : route.fulfill({ status: 403, json: { message: 'Forbidden' } });
       });
     };
     const { page, close } = await open({ before: withKeys });
     await page.getByLabel('API key').fill('bad-key');
     await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('alert').getByText('The API key is not valid').waitFor();
+    await page.getByRole('alert').getByText('Your key is not accepted').waitFor();
     await expectAccessible(page);
-    await page.getByLabel('API key').fill(accepted);
+    await page.getByLabel('API key').fill(first.key);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByLabel(TASK).waitFor();
     expect(await page.evaluate(() => localStorage.getItem('key'))).toBeNull();
@@ -126,19 +135,19 @@ describe.skipIf(!findChromium())('the page under other conditions', () => {
     await output(page).getByText('allowed').waitFor();
     expect(await page.evaluate(() => caches.has('seen'))).toBe(false);
 
-    accepted = 'another-key';
+    await setKeyRevoked(first.record.key_id);
     await page.getByRole('button', { name: 'Cancel' }).waitFor({ state: 'hidden' });
     await page.reload();
     await page.getByText('Your key is not accepted any more').waitFor();
-    await page.getByLabel('API key').fill(accepted);
+    await page.getByLabel('API key').fill(second.key);
     await page.getByLabel('Remember it on this device').check();
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('button', { name: 'Sign out' }).waitFor();
-    expect(await page.evaluate(() => localStorage.getItem('key'))).toBe(accepted);
+    expect(await page.evaluate(() => localStorage.getItem('key'))).toBe(second.key);
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByLabel('API key').waitFor();
     expect(await page.evaluate(() => localStorage.getItem('key'))).toBeNull();
-    await close(/401 \(Unauthorized\)/);
+    await close(/40[13] \((Unauthorized|Forbidden)\)/);
   });
 
   test.each([390, 320])('fits a width of %i pixels', async (width) => {

@@ -42,8 +42,9 @@ export function createClient({
       throw new Unreachable(error);
     }
     if (response.ok) return response;
-    if (response.status === 401) onUnauthorized();
-    throw await errorOf(response);
+    const error = await errorOf(response);
+    if (error.unauthorized) onUnauthorized();
+    throw error;
   }
 
   async function json<T>(path: string, init?: RequestInit): Promise<T> {
@@ -119,14 +120,17 @@ function randomKey(): string {
 
 async function errorOf(response: Response): Promise<ApiError> {
   const { status } = response;
-  if (response.headers.get('content-type')?.includes('json')) {
-    const body = (await response.json().catch(() => ({}))) as Partial<ProblemDocument>;
-    if (body.detail) return new ApiError(status, body as ProblemDocument);
-  }
+  const isJson = response.headers.get('content-type')?.includes('json');
+  const body: Partial<ProblemDocument & { message: string }> = isJson
+    ? await response.json().catch(() => ({}))
+    : {};
+  // API Gateway says so of a caller whom the authorizer refuses; a firewall's 403 is another.
+  const unauthorized = status === 401 || (status === 403 && body.message === 'Forbidden');
+  if (body.detail) return new ApiError(status, body as ProblemDocument, unauthorized);
   // Not from the API itself but from something in front of it.
-  const detail =
-    status === 401 || status === 403
-      ? 'The service does not let you in. Sign in with a valid key.'
-      : `The service answered with status ${status}. Try again in a moment.`;
-  return new ApiError(status, { type: 'about:blank', title: 'Error', status, detail, request_id: '' });
+  const detail = unauthorized
+    ? 'Your key is not accepted. Check it, or ask for a new one.'
+    : `The service answered with status ${status}. Try again in a moment.`;
+  const problem = { type: 'about:blank', title: 'Error', status, detail, request_id: '' };
+  return new ApiError(status, problem, unauthorized);
 }

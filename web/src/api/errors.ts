@@ -16,6 +16,8 @@ export class ApiError extends Error {
   constructor(
     readonly status: number,
     readonly problem: ProblemDocument,
+    /** The caller is not known: a new key may help. */
+    readonly unauthorized = false,
   ) {
     super(problem.detail);
   }

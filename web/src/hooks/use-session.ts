@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useMemo, useState } from 'react';
 import { type Client, createClient } from '../api/client.ts';
-import { forgetSeen, openSeen, SEE_NOTHING, type Seen } from '../api/seen.ts';
+import { forgetSeen, openSeen, rememberArtifacts, SEE_NOTHING, type Seen } from '../api/seen.ts';
 import {
   type Auth,
   forgetKey,
@@ -39,22 +39,21 @@ export function useSession(): Session {
     setReason(why);
   }, []);
 
-  const client = useMemo(
-    () =>
-      createClient({
-        credentials: () => keyHeaders(auth ?? 'none', key),
-        onUnauthorized: () => {
-          // A service that asks for a key, though its settings do not say so, takes API keys.
-          setAuth((known) => (known === 'none' ? 'api-key' : known));
-          leave(key ? 'Your key is not accepted any more. Sign in with a valid one.' : null);
-        },
-      }),
-    [auth, key, leave],
-  );
   const seen = useMemo(
     () => (auth === 'none' || (key && isRemembered()) ? openSeen() : SEE_NOTHING),
     [auth, key],
   );
+  const client = useMemo(() => {
+    const service = createClient({
+      credentials: () => keyHeaders(auth ?? 'none', key),
+      onUnauthorized: () => {
+        // A service that asks for a key, though its settings do not say so, takes API keys.
+        setAuth((known) => (known === 'none' ? 'api-key' : known));
+        leave(key ? 'Your key is not accepted any more. Sign in with a valid one.' : null);
+      },
+    });
+    return rememberArtifacts(service, seen);
+  }, [auth, key, leave, seen]);
 
   const signIn = useCallback(
     async (given: string, remember: boolean) => {
