@@ -18,6 +18,12 @@ import type { Environment } from '../environments.ts';
 import type { Api } from './api.ts';
 import { privateBucket, type Storage } from './storage.ts';
 
+/**
+ * The errors that CloudFront would keep for ten seconds, whatever the cache policy. They are one caller's: another's key,
+ * or another moment, may be answered otherwise.
+ */
+const KEPT_ERRORS = [400, 403, 404, 405, 414, 500, 501, 502, 503, 504];
+
 /** The header by which an API knows that a request came through CloudFront; functions/core checks it. */
 export const ORIGIN_HEADER = 'x-origin-secret';
 
@@ -86,6 +92,7 @@ export class Web extends Construct {
           this.rewrite('PageRouter', `if (!/\\.\\w+$/.test(request.uri)) request.uri = '/index.html';`),
         ],
       },
+      errorResponses: KEPT_ERRORS.map((httpStatus) => ({ httpStatus, ttl: Duration.seconds(0) })),
       additionalBehaviors: {
         '/api/*': {
           ...toApi(api.http),

@@ -198,6 +198,7 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
         CacheBehaviors: { PathPattern: string }[];
         Origins: { CustomOriginConfig?: object; OriginCustomHeaders?: { HeaderName: string }[] }[];
         WebACLId?: unknown;
+        CustomErrorResponses: { ErrorCode: number; ErrorCachingMinTTL: number }[];
       };
     }>(service, 'AWS::CloudFront::Distribution');
     if (!distribution) throw new Error('The template has no distribution.');
@@ -211,6 +212,9 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
       const headers = (OriginCustomHeaders ?? []).map(({ HeaderName }) => HeaderName);
       expect(headers).toEqual(CustomOriginConfig ? ['x-origin-secret'] : []);
     }
+    // One caller's 404 is not to be another's answer.
+    const kept = config.CustomErrorResponses.filter(({ ErrorCachingMinTTL }) => ErrorCachingMinTTL === 0);
+    expect(kept.map(({ ErrorCode }) => ErrorCode)).toEqual(expect.arrayContaining([403, 404, 500, 503]));
     expect('WebACLId' in config).toBe(synthesized.environment.firewall);
   });
 
