@@ -8,6 +8,7 @@
  *   endExecution      the final status, counters, the sandbox is stopped, the end is published
  *   cancelExecution   the same, and the workflow is stopped
  */
+import { newAttempt, sumUsage } from './attempts.ts';
 import { ConditionFailed } from './errors.ts';
 import type { EventData } from './events.ts';
 import {
@@ -17,7 +18,6 @@ import {
   type ExecutionStatus,
   type ExecutionSummary,
   isFinal,
-  type Usage,
 } from './execution.ts';
 import { measure } from './metrics.ts';
 import { publish, publishOnce } from './publish.ts';
@@ -143,17 +143,6 @@ export async function readExecution(record: ExecutionRecord): Promise<Execution>
   };
 }
 
-function sumUsage(attempts: { usage: Usage | null }[]): Usage | null {
-  const counted = attempts.flatMap(({ usage }) => usage ?? []);
-  if (counted.length === 0) return null;
-  const sum = (field: keyof Usage) => counted.reduce((total, usage) => total + usage[field], 0);
-  return {
-    prompt_tokens: sum('prompt_tokens'),
-    completion_tokens: sum('completion_tokens'),
-    total_tokens: sum('total_tokens'),
-  };
-}
-
 // --------------------------------------------------------------------------------------------------- moves
 
 /** Makes sure that the workflow of a stored execution is under way. */
@@ -177,26 +166,9 @@ export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRe
   // One that is counted and not there was about to begin when its function died.
   const attempt = last ? attempts + 1 : Math.max(attempts, 1);
   const record: AttemptRecord = {
+    ...newAttempt(attempt, new Date().toISOString()),
     execution_id,
-    attempt,
-    status: 'generating',
-    code: null,
-    output: null,
-    output_truncated: false,
-    error: null,
-    error_category: null,
-    error_line: null,
-    traceback: null,
     locals: {},
-    violations: [],
-    execution_time: null,
-    artifacts: [],
-    usage: null,
-    started_at: new Date().toISOString(),
-    generated_at: null,
-    checked_at: null,
-    run_started_at: null,
-    finished_at: null,
     run: 1,
   };
   try {

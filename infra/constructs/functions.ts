@@ -52,6 +52,19 @@ const STOPS_SANDBOX = {
   SANDBOX: ['GetItem', 'UpdateItem'],
 } as const satisfies Access['items'];
 
+/** The final status, the counters, the end of the sandbox, the last events. */
+const ENDS_EXECUTION = {
+  items: {
+    EXECUTION: ['GetItem', 'Query', 'UpdateItem'],
+    ...STOPS_SANDBOX,
+    SERVICE: ['UpdateItem'],
+  },
+  readsFiles: ['executions/*'],
+  publishes: true,
+  sandboxTasks: ['StopTask'],
+  settings: ['RETENTION_DAYS'],
+} as const satisfies Access;
+
 /** A mailbox's manifest, and the presigned URLs in it. */
 const PLANS_SANDBOX = {
   readsFiles: ['manifests/*', 'jobs/*'],
@@ -200,31 +213,8 @@ export const definitions: Record<Handler, Definition> = {
     sandboxTasks: ['StopTask'],
     settings: ['RETENTION_DAYS'],
   },
-  'workflow/finish-execution': {
-    timeout: 60,
-    items: {
-      EXECUTION: ['GetItem', 'Query', 'UpdateItem'],
-      ...STOPS_SANDBOX,
-      SERVICE: ['UpdateItem'],
-    },
-    readsFiles: ['executions/*'],
-    publishes: true,
-    sandboxTasks: ['StopTask'],
-    settings: ['RETENTION_DAYS'],
-  },
-  'workflow/workflow-ended': {
-    timeout: 60,
-    asynchronous: true,
-    items: {
-      EXECUTION: ['GetItem', 'Query', 'UpdateItem'],
-      ...STOPS_SANDBOX,
-      SERVICE: ['UpdateItem'],
-    },
-    readsFiles: ['executions/*'],
-    publishes: true,
-    sandboxTasks: ['StopTask'],
-    settings: ['RETENTION_DAYS'],
-  },
+  'workflow/finish-execution': { timeout: 60, ...ENDS_EXECUTION },
+  'workflow/workflow-ended': { timeout: 60, asynchronous: true, ...ENDS_EXECUTION },
   'workflow/collect-result': {
     timeout: 60,
     asynchronous: true,

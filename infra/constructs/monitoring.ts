@@ -7,6 +7,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
+import { errorCategorySchema } from '../../functions/core/execution.ts';
 import type { Environment } from '../environments.ts';
 import type { Api } from './api.ts';
 import type { Functions } from './functions.ts';
@@ -16,17 +17,7 @@ import type { Workflow } from './workflow.ts';
 /** Where the functions put the product's own metrics; the dimension `service` tells environments apart. */
 const NAMESPACE = 'RecursiveAiExecutor';
 
-const CATEGORIES = [
-  'syntax_error',
-  'policy_violation',
-  'exception',
-  'test_failure',
-  'timeout',
-  'memory',
-  'no_code',
-  'model_error',
-  'sandbox_error',
-] as const;
+const CATEGORIES = errorCategorySchema.options;
 
 const { ComparisonOperator, Stats, TreatMissingData } = cloudwatch;
 

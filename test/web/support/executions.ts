@@ -1,4 +1,5 @@
 /** Executions, attempts and events for tests, each field as it is at the beginning unless given. */
+import { newAttempt } from '../../../functions/core/attempts.ts';
 import type { EventData, ExecutionEvent } from '../../../functions/core/events.ts';
 import type { Attempt, Execution, ExecutionSummary } from '../../../functions/core/execution.ts';
 
@@ -32,26 +33,11 @@ export const execution = (given: Partial<Execution> = {}): Execution => ({
 });
 
 export const attempt = (given: Partial<Attempt> = {}): Attempt => ({
-  attempt: 1,
+  ...newAttempt(1, '2026-01-01T00:00:00.000Z'),
   total_attempts: 5,
   status: 'failed',
   success: false,
   code: 'print(1)',
-  output: null,
-  output_truncated: false,
-  error: null,
-  error_category: null,
-  error_line: null,
-  traceback: null,
-  violations: [],
-  execution_time: null,
-  artifacts: [],
-  usage: null,
-  started_at: '2026-01-01T00:00:00.000Z',
-  generated_at: null,
-  checked_at: null,
-  run_started_at: null,
-  finished_at: null,
   ...given,
 });
 

@@ -2,8 +2,9 @@
  * The state of an execution as the page shows it: a snapshot of the API, and events folded into it one by one.
  * Pure: no network, no clock.
  */
+import { newAttempt, sumUsage } from '../../../functions/core/attempts.ts';
 import type { ExecutionEvent } from '../../../functions/core/events.ts';
-import type { Attempt, Execution, ExecutionStatus, Usage } from '../../../functions/core/execution.ts';
+import type { Attempt, Execution, ExecutionStatus } from '../../../functions/core/execution.ts';
 
 export interface AttemptState extends Attempt {
   /** Which run (sandbox) the output is of; null if the snapshot brought it. */
@@ -49,7 +50,12 @@ function apply(state: ExecutionState, event: ExecutionEvent): ExecutionState {
     case 'attempt.started':
       return withAttempt(
         { ...state, status: 'running', attempts: Math.max(state.attempts, event.attempt) },
-        newAttempt(event.attempt, event.total_attempts, event.at),
+        {
+          ...newAttempt(event.attempt, event.at),
+          total_attempts: event.total_attempts,
+          success: false,
+          run: null,
+        },
       );
     case 'code.delta':
       return change(state, event.attempt, ({ code }) => ({ code: (code ?? '') + event.text }));
@@ -93,41 +99,4 @@ function change(
 function withAttempt(state: ExecutionState, attempt: AttemptState): ExecutionState {
   const others = state.results.filter((one) => one.attempt !== attempt.attempt);
   return { ...state, results: [...others, attempt].sort((a, b) => a.attempt - b.attempt) };
-}
-
-function newAttempt(attempt: number, total_attempts: number, started_at: string): AttemptState {
-  return {
-    attempt,
-    total_attempts,
-    status: 'generating',
-    success: false,
-    code: null,
-    output: null,
-    output_truncated: false,
-    error: null,
-    error_category: null,
-    error_line: null,
-    traceback: null,
-    violations: [],
-    execution_time: null,
-    artifacts: [],
-    usage: null,
-    started_at,
-    generated_at: null,
-    checked_at: null,
-    run_started_at: null,
-    finished_at: null,
-    run: null,
-  };
-}
-
-function sumUsage(attempts: Attempt[]): Usage | null {
-  const counted = attempts.flatMap(({ usage }) => usage ?? []);
-  if (counted.length === 0) return null;
-  const sum = (field: keyof Usage) => counted.reduce((total, usage) => total + usage[field], 0);
-  return {
-    prompt_tokens: sum('prompt_tokens'),
-    completion_tokens: sum('completion_tokens'),
-    total_tokens: sum('total_tokens'),
-  };
 }
