@@ -125,8 +125,10 @@ export async function readExecution(record: ExecutionRecord): Promise<Execution>
   // Events before records: what a record gained in between comes again as an event after `sequence`, which does no
   // harm; the other way round it would be lost to a client that resumes after `sequence`.
   const events = await listEvents(record.execution_id, 0);
-  const current = (await getExecution(record.execution_id)) ?? record;
-  const attempts = await listAttempts(record.execution_id);
+  const [current = record, attempts] = await Promise.all([
+    getExecution(record.execution_id),
+    listAttempts(record.execution_id),
+  ]);
   const results = await Promise.all(
     attempts.map((attempt) =>
       toAttempt(attempt, current.max_retries, attempt.finished_at ? {} : shownSoFar(events, attempt)),
