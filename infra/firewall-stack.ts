@@ -16,8 +16,23 @@ export class FirewallStack extends Stack {
       metricName,
       sampledRequestsEnabled: true,
     });
-    // Not the common rule set: it takes prompts and tests, which are programs, for attacks, and bodies over 8 KB too.
-    const managed = ['AWSManagedRulesAmazonIpReputationList', 'AWSManagedRulesKnownBadInputsRuleSet'];
+    // A task is a text about programs, and its tests are one: rules about bodies take them for attacks. So there is no
+    // common rule set, which refuses bodies over 8 KB as well, and the known bad inputs are not looked for in tasks.
+    const isTask = {
+      byteMatchStatement: {
+        fieldToMatch: { uriPath: {} },
+        positionalConstraint: 'EXACTLY',
+        searchString: '/api/execute',
+        textTransformations: [{ priority: 0, type: 'NONE' }],
+      },
+    };
+    const managed = [
+      { name: 'AWSManagedRulesAmazonIpReputationList' },
+      {
+        name: 'AWSManagedRulesKnownBadInputsRuleSet',
+        scopeDownStatement: { notStatement: { statement: isTask } },
+      },
+    ];
     const webAcl = new waf.CfnWebACL(this, 'WebAcl', {
       scope: 'CLOUDFRONT',
       defaultAction: { allow: {} },
@@ -30,11 +45,11 @@ export class FirewallStack extends Stack {
           statement: { rateBasedStatement: { limit: REQUESTS_PER_ADDRESS, aggregateKeyType: 'IP' } },
           visibilityConfig: visibility('requests-per-address'),
         },
-        ...managed.map((name, index) => ({
+        ...managed.map(({ name, ...scope }, index) => ({
           name,
           priority: index + 1,
           overrideAction: { none: {} },
-          statement: { managedRuleGroupStatement: { vendorName: 'AWS', name } },
+          statement: { managedRuleGroupStatement: { vendorName: 'AWS', name, ...scope } },
           visibilityConfig: visibility(name),
         })),
       ],

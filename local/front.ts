@@ -279,7 +279,13 @@ function compileRoute(route: Route): CompiledRoute {
 
 function pathParameters({ pattern }: CompiledRoute, path: string): Record<string, string> {
   const groups = Object.entries(pattern.exec(path)?.groups ?? {});
-  return Object.fromEntries(groups.map(([name, value]) => [name, decodeURIComponent(value)]));
+  return Object.fromEntries(groups.map(([name, value]) => [name, decodeTwice(value)]));
+}
+
+/** As an HTTP API of API Gateway does it, which also ends the path at a question mark that comes of it. */
+function decodeTwice(value: string): string {
+  const [path = ''] = decodeURIComponent(value).split('?', 1);
+  return decodeURIComponent(path);
 }
 
 function httpEvent(

@@ -1,5 +1,5 @@
 /**
- * GET /executions/{id}/artifacts/{name}?attempt=N: redirects to a short-lived address of the file on this site, by default
+ * GET /executions/{id}/artifacts/{name}?attempt=N&name=NAME: redirects to a short-lived address of the file on this site, by default
  * of the last attempt that left one of this name. Everything but plain pictures is sent as a download: an artifact is
  * untrusted.
  */
@@ -16,6 +16,8 @@ export const querySchema = z.strictObject({
     .int('must be a whole number')
     .min(1, 'must be at least 1')
     .optional(),
+  /** Instead of the one in the path, where API Gateway takes a % or a ? of it for more than a character. */
+  name: z.string().max(200).optional(),
 });
 
 const URL_LIFETIME = 300;
@@ -23,12 +25,12 @@ const URL_LIFETIME = 300;
 const INLINE_TYPES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
 
 export const handler = apiHandler(async ({ owner, path, query }) => {
-  const wanted = check(querySchema, query).attempt;
+  const { attempt: wanted, name: wantedName = path.name } = check(querySchema, query);
   const { execution_id } = await ownExecution(owner, path.id);
   const attempts = await listAttempts(execution_id);
   for (const attempt of attempts.reverse()) {
     if (wanted && attempt.attempt !== wanted) continue;
-    const artifact = attempt.artifacts.find(({ name }) => name === path.name);
+    const artifact = attempt.artifacts.find(({ name }) => name === wantedName);
     if (!artifact || !attempt.sandbox_id) continue;
     const inline = INLINE_TYPES.includes(artifact.content_type);
     const file = encodeURIComponent(artifact.name.split('/').at(-1) ?? 'file');
@@ -42,6 +44,6 @@ export const handler = apiHandler(async ({ owner, path, query }) => {
     404,
     'unknown-artifact',
     'Unknown artifact',
-    `No attempt of this execution left a file "${path.name}".`,
+    `No attempt of this execution left a file "${wantedName}".`,
   );
 });

@@ -1,6 +1,10 @@
-/** GET /executions/{id}/events?after=N: the events after sequence number N, for a client that polls. */
+/**
+ * GET /executions/{id}/events?after=N: the events after sequence number N, for a client that polls; as many as fit into
+ * one answer.
+ */
 import * as z from 'zod';
 import { ownExecution } from '../core/access.ts';
+import { fitting } from '../core/answer-size.ts';
 import { apiHandler, check } from '../core/middleware.ts';
 import { listEvents } from '../core/store.ts';
 
@@ -16,5 +20,5 @@ export const querySchema = z.strictObject({
 export const handler = apiHandler(async ({ owner, path, query }) => {
   const { after } = check(querySchema, query);
   const { execution_id } = await ownExecution(owner, path.id);
-  return { status: 200, body: { events: await listEvents(execution_id, after) } };
+  return { status: 200, body: { events: fitting(await listEvents(execution_id, after)) } };
 });

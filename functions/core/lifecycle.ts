@@ -8,6 +8,7 @@
  *   endExecution      the final status, counters, the sandbox is stopped, the end is published
  *   cancelExecution   the same, and the workflow is stopped
  */
+import { withFittingOutputs } from './answer-size.ts';
 import { newAttempt, sumUsage } from './attempts.ts';
 import { ConditionFailed } from './errors.ts';
 import type { EventData } from './events.ts';
@@ -108,16 +109,17 @@ async function toAttempt(
 
 /** The code and output of an unfinished attempt, put together from its events. */
 function shownSoFar(events: EventData[], { attempt, run }: AttemptRecord) {
-  const shown: { code?: string; output?: string } = {};
+  let code: string | undefined;
+  // Chunks may come late and twice, as the events of S3 that bring them.
+  const output: string[] = [];
   for (const event of events) {
-    if (event.type === 'attempt.started' && event.attempt === attempt) shown.code = undefined;
-    if (event.type === 'code.delta' && event.attempt === attempt)
-      shown.code = (shown.code ?? '') + event.text;
+    if (event.type === 'attempt.started' && event.attempt === attempt) code = undefined;
+    if (event.type === 'code.delta' && event.attempt === attempt) code = (code ?? '') + event.text;
     if (event.type === 'run.output' && event.attempt === attempt && event.run === run) {
-      shown.output = (shown.output ?? '') + event.text;
+      output[event.chunk] = event.text;
     }
   }
-  return shown;
+  return { code, output: output.length > 0 ? output.join('') : undefined };
 }
 
 /** The execution with all its attempts, as it is now. */
@@ -129,9 +131,11 @@ export async function readExecution(record: ExecutionRecord): Promise<Execution>
     getExecution(record.execution_id),
     listAttempts(record.execution_id),
   ]);
-  const results = await Promise.all(
-    attempts.map((attempt) =>
-      toAttempt(attempt, current.max_retries, attempt.finished_at ? {} : shownSoFar(events, attempt)),
+  const results = withFittingOutputs(
+    await Promise.all(
+      attempts.map((attempt) =>
+        toAttempt(attempt, current.max_retries, attempt.finished_at ? {} : shownSoFar(events, attempt)),
+      ),
     ),
   );
   return {

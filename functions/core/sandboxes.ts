@@ -29,6 +29,7 @@ import {
   getExecution,
   getSandbox,
   listWarmSandboxes,
+  retireSandbox,
   type SandboxRecord,
   setSandboxStopped,
 } from './store.ts';
@@ -81,6 +82,16 @@ async function claimWarmSandbox(execution: ExecutionRecord): Promise<SandboxReco
     }
   }
   return null;
+}
+
+/** Stops a warm sandbox, unless an execution has claimed it meanwhile. */
+export async function retireWarmSandbox(sandboxId: string, reason: string): Promise<void> {
+  try {
+    const { task_arn } = await retireSandbox(sandboxId);
+    if (task_arn) await stopTask(task_arn, reason);
+  } catch (error) {
+    if (!(error instanceof ConditionFailed)) throw error;
+  }
 }
 
 /** Whether a warm sandbox has too little of its life left to be given to an execution. */

@@ -182,6 +182,12 @@ const ISOLATION: Key = { pk: 'SERVICE', sk: 'ISOLATION' };
 /** Epoch seconds at which DynamoDB may delete an item (time-to-live). */
 const expiry = (seconds = config.retentionDays * 86_400) => Math.floor(Date.now() / 1000) + seconds;
 
+interface Expiring {
+  expires: number;
+}
+
+const hasExpired = ({ expires }: Expiring) => expires < Date.now() / 1000;
+
 async function get<T>(key: Key): Promise<T | undefined> {
   const { Item } = await dynamodb.send(
     new GetCommand({ TableName: config.tableName, Key: key, ConsistentRead: true }),
@@ -189,14 +195,15 @@ async function get<T>(key: Key): Promise<T | undefined> {
   return Item as T | undefined;
 }
 
-/** @throws ConditionFailed if an item with this key exists. */
-async function putNew(key: Key, fields: Fields): Promise<void> {
+/** With `orExpired` one whose time is over may be there still. @throws ConditionFailed if an item with this key exists. */
+async function putNew(key: Key, fields: Fields, { orExpired = false } = {}): Promise<void> {
   await conditional(
     dynamodb.send(
       new PutCommand({
         TableName: config.tableName,
         Item: { ...fields, ...key },
-        ConditionExpression: 'attribute_not_exists(pk)',
+        ConditionExpression: `attribute_not_exists(pk)${orExpired ? ' OR expires < :now' : ''}`,
+        ExpressionAttributeValues: orExpired ? { ':now': Math.floor(Date.now() / 1000) } : undefined,
       }),
     ),
   );
@@ -298,7 +305,11 @@ export async function createExecution(record: ExecutionRecord): Promise<void> {
   });
 }
 
-export const getExecution = (id: string) => get<ExecutionRecord>(executionKey(id));
+/** Undefined also when its time is over: DynamoDB may keep it for days more, and its files are gone then. */
+export async function getExecution(id: string): Promise<ExecutionRecord | undefined> {
+  const item = await get<ExecutionRecord & Expiring>(executionKey(id));
+  return item && !hasExpired(item) ? item : undefined;
+}
 
 /** @throws ConditionFailed if the execution is not in a status that may become `to`. */
 export function moveExecution(id: string, to: ExecutionStatus, set: Partial<ExecutionRecord> = {}) {
@@ -346,7 +357,7 @@ export async function listExecutions(
     }),
   );
   return {
-    executions: (page.Items ?? []) as ExecutionRecord[],
+    executions: ((page.Items ?? []) as (ExecutionRecord & Expiring)[]).filter((item) => !hasExpired(item)),
     last: (page.LastEvaluatedKey?.history_at as string | undefined) ?? null,
   };
 }
@@ -377,7 +388,7 @@ export async function claimIdempotencyKey(
   const itemKey = { pk: `IDEMPOTENCY#${encodeURIComponent(owner)}#${key}`, sk: 'IDEMPOTENCY' };
   const claim = { execution_id: executionId, fingerprint };
   try {
-    await putNew(itemKey, { ...claim, expires: expiry(86_400) });
+    await putNew(itemKey, { ...claim, expires: expiry(86_400) }, { orExpired: true });
     return claim;
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;
@@ -578,6 +589,15 @@ export function setSandboxStopped(id: string) {
     set: { status: 'stopped' },
     remove: ['work', 'work_at'],
     where: { status: ['starting', 'ready'] },
+  });
+}
+
+/** Takes a sandbox out of the warm pool for good. @throws ConditionFailed if an execution has claimed it, or it had stopped. */
+export function retireSandbox(id: string) {
+  return update<SandboxRecord>(sandboxKey(id), {
+    set: { status: 'stopped' },
+    remove: ['work', 'work_at'],
+    where: { status: ['starting', 'ready'], execution_id: undefined },
   });
 }
 

@@ -5,8 +5,8 @@
 import { RunTaskCommand } from '@aws-sdk/client-ecs';
 import { ecs } from './aws.ts';
 import { config } from './config.ts';
-import { logger } from './logger.ts';
-import { isTooOld, planSandbox, stopSandbox } from './sandboxes.ts';
+import { SandboxNotStarted } from './errors.ts';
+import { isTooOld, planSandbox, retireWarmSandbox, type SandboxToStart } from './sandboxes.ts';
 import { listWarmSandboxes, setSandboxTask } from './store.ts';
 
 /** Milliseconds that a warm sandbox may take to start. */
@@ -17,7 +17,7 @@ export async function maintainWarmPool(): Promise<void> {
   for (const { sandbox_id, status, created_at, expires_at } of await listWarmSandboxes()) {
     const neverStarted = status === 'starting' && Date.now() - Date.parse(created_at) > START_TIMEOUT;
     if (alive >= config.warmSandboxes || neverStarted || isTooOld(expires_at)) {
-      await stopSandbox(sandbox_id, 'retired from the warm pool');
+      await retireWarmSandbox(sandbox_id, 'retired from the warm pool');
     } else {
       alive += 1;
     }
@@ -26,8 +26,19 @@ export async function maintainWarmPool(): Promise<void> {
 }
 
 async function startWarmSandbox(): Promise<void> {
-  const { sandbox_id, manifest_url } = await planSandbox();
-  const { tasks, failures } = await ecs.send(
+  const planned = await planSandbox();
+  try {
+    await setSandboxTask(planned.sandbox_id, await runTask(planned));
+  } catch (error) {
+    // It must not count as one that is about to be ready.
+    await retireWarmSandbox(planned.sandbox_id, 'its task was not started');
+    throw error;
+  }
+}
+
+/** Gives the task's ARN. @throws SandboxNotStarted, and ECS's errors */
+async function runTask({ sandbox_id, manifest_url }: SandboxToStart): Promise<string> {
+  const { tasks, failures = [] } = await ecs.send(
     new RunTaskCommand({
       cluster: config.sandboxCluster,
       taskDefinition: config.sandboxTaskDefinition,
@@ -50,9 +61,6 @@ async function startWarmSandbox(): Promise<void> {
     }),
   );
   const taskArn = tasks?.[0]?.taskArn;
-  if (taskArn) await setSandboxTask(sandbox_id, taskArn);
-  else {
-    logger.warn('warm sandbox not started', { failures });
-    await stopSandbox(sandbox_id, 'its task was not started');
-  }
+  if (taskArn) return taskArn;
+  throw new SandboxNotStarted(failures.map(({ reason, detail }) => detail ?? reason).join('; '));
 }

@@ -14,9 +14,14 @@ import { maintainWarmPool } from '../core/warm-pool.ts';
 const FORGOTTEN_AFTER = 30_000;
 
 export const handler = workflowHandler(z.unknown(), async (): Promise<void> => {
+  // One that fails must not keep the others from being done.
+  const done = await Promise.allSettled([launchForgotten(), maintainWarmPool(), stopOrphans()]);
+  const reasons = done.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+  if (reasons.length > 0) throw new AggregateError(reasons, reasons.map(String).join('; '));
+});
+
+async function launchForgotten(): Promise<void> {
   for (const execution of await listQueuedExecutions(100)) {
     if (Date.now() - Date.parse(execution.created_at) > FORGOTTEN_AFTER) await launchExecution(execution);
   }
-  await maintainWarmPool();
-  await stopOrphans();
-});
+}

@@ -1,8 +1,13 @@
-/** State RecordSandbox: notes the task that StartSandbox ran. RunTask can answer well and yet have started nothing. */
+/**
+ * State RecordSandbox: notes the task that StartSandbox ran. RunTask can answer well and yet have started nothing: then
+ * the execution's own sandbox is tried again, and one that was to replace a warm one is given up, for the execution has
+ * its sandbox; the upkeep fills the pool.
+ */
 import * as z from 'zod';
 import { ConditionFailed, SandboxNotStarted, SandboxUnavailable } from '../core/errors.ts';
+import { logger } from '../core/logger.ts';
 import { workflowHandler } from '../core/middleware.ts';
-import { stopTask } from '../core/sandboxes.ts';
+import { retireWarmSandbox, stopTask } from '../core/sandboxes.ts';
 import { countSandboxStart, setSandboxTask } from '../core/store.ts';
 
 /** Starts that are tried for one sandbox before the execution is given up; the workflow waits between them. */
@@ -21,7 +26,12 @@ export const handler = workflowHandler(
     const [task] = Tasks;
     if (!task) {
       const reason = Failures.map(({ Reason, Detail }) => Detail ?? Reason ?? 'unknown').join('; ');
-      const { start_tries } = await countSandboxStart(sandbox_id);
+      const { start_tries, execution_id } = await countSandboxStart(sandbox_id);
+      if (!execution_id) {
+        logger.warn('no replacement for a warm sandbox', { reason });
+        await retireWarmSandbox(sandbox_id, 'its task was not started');
+        return { sandbox_id };
+      }
       if (start_tries < MAX_START_TRIES) throw new SandboxNotStarted(reason);
       throw new SandboxUnavailable(`No sandbox could be started: ${reason}`);
     }

@@ -56,9 +56,12 @@ export class Monitoring extends Construct {
 
   private createTopic(): sns.Topic {
     const topic = new sns.Topic(this, 'Alarms', { enforceSSL: true });
+    // A policy of ours takes the place of the one that lets the account's alarms publish.
     topic.addToResourcePolicy(
       new iam.PolicyStatement({
-        principals: [new iam.ServicePrincipal('budgets.amazonaws.com')],
+        principals: ['cloudwatch', 'budgets'].map(
+          (service) => new iam.ServicePrincipal(`${service}.amazonaws.com`),
+        ),
         actions: ['sns:Publish'],
         resources: [topic.topicArn],
         conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },

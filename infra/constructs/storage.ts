@@ -23,6 +23,8 @@ export class Storage extends Construct {
 
   constructor(scope: Construct, { keepsData, retentionDays, logRetention }: Environment) {
     super(scope, 'Storage');
+    // DynamoDB takes up to two days to delete what has expired, and that may still be looked at.
+    const files = Duration.days(retentionDays + 7);
     const removalPolicy = keepsData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
 
     const attribute = (name: string) => ({ name, type: dynamodb.AttributeType.STRING });
@@ -59,8 +61,8 @@ export class Storage extends Construct {
       lifecycleRules: [
         { prefix: 'manifests/', expiration: Duration.days(1) },
         { prefix: 'jobs/', expiration: Duration.days(1) },
-        { prefix: 'mailbox/', expiration: Duration.days(retentionDays) },
-        { prefix: 'executions/', expiration: Duration.days(retentionDays) },
+        { prefix: 'mailbox/', expiration: files },
+        { prefix: 'executions/', expiration: files },
         { abortIncompleteMultipartUploadAfter: Duration.days(1) },
       ],
       removalPolicy,

@@ -193,13 +193,13 @@ export class Web extends Construct {
 
   /** Files named by their hash stay for ever, with those of earlier versions; the rest is asked for each time. */
   private deployPage({ environment, site }: WebProps): void {
-    const { auth, name, logRetention } = environment;
+    const { auth, logRetention } = environment;
     const common = {
       destinationBucket: this.site,
       prune: false,
       memoryLimit: 512,
       logGroup: new logs.LogGroup(this, 'DeploymentLogs', {
-        logGroupName: `/recursive-ai-executor/${name}/page-deployment`,
+        // Named by CloudFormation: the function may make its group again after it was deleted with the stack.
         retention: logRetention,
         removalPolicy: RemovalPolicy.DESTROY,
       }),

@@ -267,6 +267,7 @@ export class Ecs {
 
   #startTask({ overrides, group, startedBy, tags }: RunTaskInput): Task {
     const { cluster, taskDefinition, startDelay } = this.#options;
+    const delay = startDelay?.() ?? 0;
     const arn = (resource: string) => `arn:aws:ecs:${this.#region}:${this.#account}:${resource}`;
     const taskArn = arn(`task/${cluster}/${randomUUID().replaceAll('-', '')}`);
     const name = overrides.containerOverrides[0]?.name ?? 'sandbox';
@@ -288,7 +289,6 @@ export class Ecs {
     const entry: Running = { task, ended: Promise.withResolvers() };
     this.#running.set(taskArn, entry);
     this.#untold.set(taskArn, task);
-    const delay = startDelay?.() ?? 0;
     if (delay > 0) entry.start = setTimeout(() => this.#startProcess(entry), delay);
     else this.#startProcess(entry);
     return task;

@@ -1,6 +1,9 @@
 /** Calls functions as Lambda does. */
 import type { Context, Handler } from 'aws-lambda';
 
+/** bytes, as on AWS */
+const MAX_RESULT = 6_291_556;
+
 export interface CallOptions {
   functionName: string;
   requestId: string;
@@ -14,7 +17,15 @@ export async function callHandler<Event, Result>(
   event: Event,
   options: CallOptions,
 ): Promise<Awaited<Result> | undefined> {
-  return (await handler(event, lambdaContext(options), noCallback)) ?? undefined;
+  const result = (await handler(event, lambdaContext(options), noCallback)) ?? undefined;
+  const body = (result as { body?: string } | undefined)?.body ?? '';
+  // Short ones, which are nearly all, need no counting.
+  if (body.length > MAX_RESULT / 8 && Buffer.byteLength(JSON.stringify(result)) > MAX_RESULT) {
+    throw Object.assign(new Error(`The result is larger than ${MAX_RESULT} bytes.`), {
+      name: 'Function.ResponseSizeTooLarge',
+    });
+  }
+  return result;
 }
 
 function lambdaContext({ functionName, requestId, timeoutSeconds = 30 }: CallOptions): Context {

@@ -86,6 +86,66 @@ describe('transitions', () => {
     expect(finished[0]).toMatchObject({ result: { error: stored?.error } });
   });
 
+  test('an execution whose time is over is gone, even if it is still in the table', async () => {
+    const { dynamodb } = await import('../../functions/core/aws.ts');
+    const { execution_id } = await newExecution({ owner: 'past' });
+    await dynamodb.send(
+      new UpdateCommand({
+        TableName: process.env.TABLE_NAME,
+        Key: { pk: `EXECUTION#${execution_id}`, sk: 'EXECUTION' },
+        UpdateExpression: 'SET expires = :past',
+        ExpressionAttributeValues: { ':past': 1 },
+      }),
+    );
+    expect(await store.getExecution(execution_id)).toBeUndefined();
+    expect(await store.listExecutions('past', 10, null)).toEqual({ executions: [], last: null });
+  });
+
+  test('an Idempotency-Key whose time is over can be used anew', async () => {
+    const { dynamodb } = await import('../../functions/core/aws.ts');
+    expect((await store.claimIdempotencyKey('somebody', 'k', 'first', 'f')).execution_id).toBe('first');
+    expect((await store.claimIdempotencyKey('somebody', 'k', 'second', 'f')).execution_id).toBe('first');
+    await dynamodb.send(
+      new UpdateCommand({
+        TableName: process.env.TABLE_NAME,
+        Key: { pk: 'IDEMPOTENCY#somebody#k', sk: 'IDEMPOTENCY' },
+        UpdateExpression: 'SET expires = :past',
+        ExpressionAttributeValues: { ':past': 1 },
+      }),
+    );
+    expect((await store.claimIdempotencyKey('somebody', 'k', 'second', 'f')).execution_id).toBe('second');
+  });
+
+  test('a sandbox that an execution has claimed is not retired', async () => {
+    const { planSandbox, retireWarmSandbox } = await import('../../functions/core/sandboxes.ts');
+    const { sandbox_id } = await planSandbox();
+    await store.setSandboxReady(sandbox_id, { isolation: {}, packages: [] });
+    await store.claimSandbox(sandbox_id, 'somebody');
+    await retireWarmSandbox(sandbox_id, 'too old');
+    expect(await store.getSandbox(sandbox_id)).toMatchObject({ status: 'ready', execution_id: 'somebody' });
+  });
+
+  test('output that came in another order is shown in its own', async () => {
+    const [execution, attempt] = await runningWithAttempt();
+    await store.moveAttempt(attempt, 'checking');
+    for (const [chunk, text] of [
+      [2, 'b'],
+      [1, 'a'],
+      [2, 'b'],
+      [3, 'c'],
+    ] as const) {
+      await store.appendEvent(execution.execution_id, {
+        type: 'run.output',
+        attempt: 1,
+        run: 1,
+        chunk,
+        text,
+      });
+    }
+    const { results } = await lifecycle.readExecution(execution);
+    expect(results[0]?.output).toBe('abc');
+  });
+
   test('an attempt is begun once, however many begin it', async () => {
     const { execution_id } = await newExecution();
     const execution = await lifecycle.openExecution(execution_id);

@@ -243,11 +243,27 @@ describe('artifacts', () => {
     expect(file.headers.get('content-type')).toBe('application/octet-stream');
     expect(file.headers.get('content-security-policy')).toContain('sandbox');
     expect((await product.call('GET', `${path}?attempt=2`)).status).toBe(404);
+    const other = await product.call('GET', `${path.replace('data.csv', 'x')}?name=data.csv`);
+    expect(other.status).toBe(302);
     expect((await product.call('GET', path.replace('data.csv', '..%2Fready.json'))).status).toBe(404);
   });
 });
 
 describe('long texts', () => {
+  test('outputs that one answer cannot hold are cut in the middle', async () => {
+    // A line break counts four times in what Lambda hands over.
+    const program = python('print("first")\nprint("1\\n" * 300_000)\nprint("last")\n1 / 0');
+    product.model.replyTo('Very much', program, program, program, program);
+    const execution = await product.run({ prompt: 'Very much', max_retries: 4 });
+    expect(execution.results).toHaveLength(4);
+    for (const { output, output_truncated } of execution.results) {
+      expect(output).toMatch(/^first\n1\n/);
+      expect(output).toMatch(/characters left out/);
+      expect(output?.trimEnd()).toMatch(/\nlast$/);
+      expect(output_truncated).toBe(true);
+    }
+  });
+
   test('code and output beyond what an item holds come back whole', async () => {
     const code = `${'# a comment line\n'.repeat(2_500)}print("x" * 300_000)`;
     product.model.replyTo('Long', { text: python(code), pieceSize: 5_000 });

@@ -1,6 +1,7 @@
 /** The warm pool and the upkeep: sandboxes that wait, are claimed once, replaced, retired, and never forgotten. */
 import { DescribeTasksCommand, RunTaskCommand } from '@aws-sdk/client-ecs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { AwsError } from '../../local/aws/http.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
@@ -8,8 +9,17 @@ import { asFunction } from '../support/record-calls.ts';
 let product: Product;
 let store: typeof import('../../functions/core/store.ts');
 
+/** What RunTask is to fail with. */
+let refusal: AwsError | undefined;
+
 beforeAll(async () => {
-  product = await startProduct({ warmSandboxes: 2 });
+  product = await startProduct({
+    warmSandboxes: 2,
+    sandboxStartDelay: () => {
+      if (refusal) throw refusal;
+      return 0;
+    },
+  });
   store = await import('../../functions/core/store.ts');
 });
 afterAll(() => product.close());
@@ -38,6 +48,19 @@ test('an execution takes a warm sandbox and starts exactly the one that replaces
   const after = (await store.listWarmSandboxes()).map((warm) => warm.sandbox_id);
   expect(after).toContain(before[1]);
   expect(after).not.toContain(before[0]);
+});
+
+test('an execution that has a warm sandbox does not fail for want of its replacement', async () => {
+  await ready(2);
+  refusal = new AwsError('ClientException', 'Capacity is unavailable at this time.');
+  product.model.replyTo('No capacity', python('print("all the same")'));
+  const execution = await product.run({ prompt: 'No capacity' });
+  expect(execution).toMatchObject({ status: 'succeeded' });
+  expect(await store.listWarmSandboxes()).toHaveLength(1);
+  await expect(upkeep()).rejects.toThrow(/Capacity is unavailable/);
+  expect(await store.listWarmSandboxes()).toHaveLength(1);
+  refusal = undefined;
+  await upkeep();
 });
 
 test('more executions at once than the pool holds get sandboxes of their own', async () => {

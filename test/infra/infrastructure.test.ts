@@ -216,6 +216,13 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
     const kept = config.CustomErrorResponses.filter(({ ErrorCachingMinTTL }) => ErrorCachingMinTTL === 0);
     expect(kept.map(({ ErrorCode }) => ErrorCode)).toEqual(expect.arrayContaining([403, 404, 500, 503]));
     expect('WebACLId' in config).toBe(synthesized.environment.firewall);
+    // A task is a text about programs: looked at as an attack it would be refused.
+    const rules = synthesized.firewall
+      ? JSON.stringify(ofType(synthesized.firewall, 'AWS::WAFv2::WebACL'))
+      : '';
+    if (rules) {
+      expect(rules).toMatch(/KnownBadInputsRuleSet","ScopeDownStatement":\{"NotStatement".*"\/api\/execute"/);
+    }
   });
 
   it.each([
@@ -247,6 +254,17 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
     expect(withAccess.map(({ id }) => id)).toEqual([expect.stringMatching(/^WebSite/)]);
   });
 
+  it('lets alarms and the budget tell', () => {
+    const policies = propertiesOf<{
+      PolicyDocument: { Statement: { Effect: string; Principal?: object }[] };
+    }>(service, 'AWS::SNS::TopicPolicy');
+    const allowed = policies
+      .flatMap(({ PolicyDocument }) => PolicyDocument.Statement)
+      .filter(({ Effect }) => Effect === 'Allow')
+      .map(({ Principal }) => Principal);
+    expect(allowed).toEqual([{ Service: ['budgets.amazonaws.com', 'cloudwatch.amazonaws.com'] }]);
+  });
+
   it('holds no secret in plain text', () => {
     const text = JSON.stringify(service);
     expect(text.match(/"OPENAI_API_KEY"|\bsk-[A-Za-z0-9]{8}/g)).toBeNull();
@@ -267,6 +285,28 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
     expect([...unused]).toEqual([]);
     const { isValid, errorsText } = aslValidator(JSON.parse(text));
     expect(isValid, errorsText?.('\n')).toBe(true);
+  });
+
+  it('tries again whatever state fails, for every step may be done twice', () => {
+    type State = {
+      Type: string;
+      Resource?: string;
+      Retry?: { ErrorEquals: string[] }[];
+      Branches?: Machine[];
+    };
+    type Machine = { States: Record<string, State> };
+    const all = ({ States }: Machine): [string, State][] =>
+      Object.entries(States).flatMap(([name, state]) => [
+        [name, state] as const,
+        ...(state.Branches ?? []).flatMap(all),
+      ]) as [string, State][];
+    const machine = JSON.parse(stateMachineOf(service).definition) as Machine;
+    const calling = all(machine).filter(([, { Resource = '' }]) => Resource.includes(':lambda:invoke'));
+    expect(calling.length).toBeGreaterThan(7);
+    const final = calling.filter(([, { Retry = [] }]) =>
+      Retry.every(({ ErrorEquals }) => !/^States\.(TaskFailed|ALL)$/.test(ErrorEquals[0] ?? '')),
+    );
+    expect(final.map(([name]) => name)).toEqual([]);
   });
 
   it('has a workflow that may call its functions, start its task, and nothing else of ours', () => {

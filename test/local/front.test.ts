@@ -164,6 +164,11 @@ describe('a route', () => {
     await request('/api/things/1/files/plots/f%C3%BCr.png');
     expect(last.event.pathParameters).toEqual({ id: '1', name: 'plots/für.png' });
     expect(last.event.queryStringParameters).toBeUndefined();
+    await request('/things/1/files/a%253Fb');
+    expect(last.event.pathParameters).toEqual({ id: '1', name: 'a?b' });
+    await request('/things/1/files/what%3F.csv');
+    expect(last.event.pathParameters).toEqual({ id: '1', name: 'what' });
+    expect((await request('/things/1/files/10%25.png')).status).toBe(400);
     expect((await request('/aboutXjson')).status).toBe(404);
   });
 

@@ -44,7 +44,11 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-const state = (given: Parameters<typeof attempt>[0] = {}): AttemptState => ({ ...attempt(given), run: null });
+const state = (given: Parameters<typeof attempt>[0] = {}): AttemptState => ({
+  ...attempt(given),
+  run: null,
+  chunks: [],
+});
 
 describe('PromptSidebar', () => {
   function Prompt({ onRun = () => {}, error = null as Error | null, starting = false }) {

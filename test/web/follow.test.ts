@@ -131,6 +131,14 @@ describe('followExecution', () => {
     await vi.waitFor(() => expect(seen.connection).toBe('live'));
   });
 
+  it.each([429, 502, 503, 504])('goes on after a gateway answered with %i', async (status) => {
+    service.refuse = { status };
+    const seen = follow();
+    await vi.waitFor(() => expect(seen.connection).toBe('live'));
+    expect(seen.connections).toEqual(['connecting', 'away', 'live']);
+    expect(seen.errors).toEqual([]);
+  });
+
   it('goes on when a service that was away is back', async () => {
     service.answers = false;
     const seen = follow();

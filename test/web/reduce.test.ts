@@ -94,6 +94,28 @@ describe('reduce', () => {
     expect(state.results[0]?.output).toBe('ab');
   });
 
+  it('puts chunks that come late into their place, and one that comes twice once', () => {
+    const state = play(
+      { type: 'attempt.started', attempt: 1, total_attempts: 5 },
+      { type: 'run.output', attempt: 1, run: 1, chunk: 2, text: 'b' },
+      { type: 'run.output', attempt: 1, run: 1, chunk: 4, text: 'd' },
+      { type: 'run.output', attempt: 1, run: 1, chunk: 1, text: 'a' },
+      { type: 'run.output', attempt: 1, run: 1, chunk: 2, text: 'b' },
+      { type: 'run.output', attempt: 1, run: 1, chunk: 3, text: 'c' },
+    );
+    expect(state.results[0]?.output).toBe('abcd');
+  });
+
+  it('puts a late chunk behind what a snapshot brought', () => {
+    const running = attempt({ status: 'running', output: 'one\n' });
+    const snapshot = fromSnapshot(execution({ status: 'running', results: [running], sequence: 0 }));
+    const late = events(
+      { type: 'run.output', attempt: 1, run: 1, chunk: 3, text: 'three\n' },
+      { type: 'run.output', attempt: 1, run: 1, chunk: 2, text: 'two\n' },
+    );
+    expect(late.reduce(reduce, snapshot).results[0]?.output).toBe('one\ntwo\nthree\n');
+  });
+
   it('goes on with the output that a snapshot brought', () => {
     const running = attempt({ status: 'running', output: 'one\n' });
     const snapshot = fromSnapshot(execution({ status: 'running', results: [running], sequence: 0 }));

@@ -18,7 +18,11 @@ import { parseCsv } from '../../web/src/text/csv.ts';
 import { ago, bytes, duration } from '../../web/src/text/format.ts';
 import { attempt, execution } from './support/executions.ts';
 
-const failed = (given: Parameters<typeof attempt>[0]) => ({ ...attempt(given), run: null });
+const failed = (given: Parameters<typeof attempt>[0]) => ({
+  ...attempt(given),
+  run: null,
+  chunks: [],
+});
 
 describe('whyFailed', () => {
   it.each([

@@ -165,6 +165,15 @@ describe('RecordSandbox', () => {
     expect(names[7]).toBe('SandboxUnavailable: No sandbox could be started: no capacity');
   });
 
+  test('gives up one that was to replace a warm one: nobody waits for it', async () => {
+    const { planSandbox } = await import('../../functions/core/sandboxes.ts');
+    const { sandbox_id } = await planSandbox();
+    const event = { execution_id: 'somebody', sandbox_id, run_task: failed };
+    expect(await call('record-sandbox', event)).toEqual({ sandbox_id });
+    expect(await store.getSandbox(sandbox_id)).toMatchObject({ status: 'stopped' });
+    expect(await store.listWarmSandboxes()).toEqual([]);
+  });
+
   test('stops the task of a sandbox that was given up meanwhile', async () => {
     const { ecs } = await import('../../functions/core/aws.ts');
     const { config } = await import('../../functions/core/config.ts');

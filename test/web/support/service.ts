@@ -25,8 +25,8 @@ export async function startService(snapshot: Execution = execution()) {
     sockets: true,
     answers: true,
     pushes: true,
-    /** Answers the next request of this kind with another status. */
-    refuse: null as null | { status: number; detail: string },
+    /** Answers the next request with another status; without a detail as a gateway before the service does. */
+    refuse: null as null | { status: number; detail?: string },
     events: (): ExecutionEvent[] => number(...script),
     /** Happens now, told to all who listen. */
     emit(...happened: EventData[]) {
@@ -53,6 +53,7 @@ export async function startService(snapshot: Execution = execution()) {
     if (service.refuse) {
       const { status, detail } = service.refuse;
       service.refuse = null;
+      if (!detail) return answer(response, status, { message: 'Service Unavailable' });
       return answer(response, status, { type: 'about:blank', title: 'No', status, detail, request_id: 'r1' });
     }
     if (url.pathname.endsWith('/events')) {

@@ -43,7 +43,7 @@ export function createClient({
     }
     if (response.ok) return response;
     const error = await errorOf(response);
-    if (error.unauthorized) onUnauthorized();
+    if (error instanceof ApiError && error.unauthorized) onUnauthorized();
     throw error;
   }
 
@@ -98,8 +98,10 @@ export function createClient({
 
     /** A file that an attempt left. Untrusted: its type is for the caller to decide. */
     async artifact(id: string, attempt: number, name: string, signal?: AbortSignal): Promise<Blob> {
-      const path = name.split('/').map(encodeURIComponent).join('/');
-      const response = await request(`${execution(id)}/artifacts/${path}?attempt=${attempt}`, { signal });
+      // API Gateway decodes a path twice and ends it at a question mark; a query arrives as it is.
+      const path = name.replace(/[%?]/g, '_').split('/').map(encodeURIComponent).join('/');
+      const query = new URLSearchParams({ attempt: String(attempt), ...(/[%?]/.test(name) && { name }) });
+      const response = await request(`${execution(id)}/artifacts/${path}?${query}`, { signal });
       return response.blob();
     },
 
@@ -118,7 +120,10 @@ function randomKey(): string {
   ).join('');
 }
 
-async function errorOf(response: Response): Promise<ApiError> {
+/** What a gateway says of a moment that passes: its own limit is reached, or no function is free or answers. */
+const PASSING = [429, 502, 503, 504];
+
+async function errorOf(response: Response): Promise<ApiError | Unreachable> {
   const { status } = response;
   const isJson = response.headers.get('content-type')?.includes('json');
   const body: Partial<ProblemDocument & { message: string }> = isJson
@@ -128,6 +133,8 @@ async function errorOf(response: Response): Promise<ApiError> {
   const unauthorized = status === 401 || (status === 403 && body.message === 'Forbidden');
   if (body.detail) return new ApiError(status, body as ProblemDocument, unauthorized);
   // Not from the API itself but from something in front of it.
+  if (PASSING.includes(status))
+    return new Unreachable(response, 'The service is busy. Try again in a moment.');
   const detail = unauthorized
     ? 'Your key is not accepted. Check it, or ask for a new one.'
     : `The service answered with status ${status}. Try again in a moment.`;

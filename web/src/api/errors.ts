@@ -26,9 +26,10 @@ export class ApiError extends Error {
 /** No answer came: the service is away, or this device is offline. */
 export class Unreachable extends Error {
   override readonly name = 'Unreachable';
-  constructor(cause?: unknown) {
-    super('The service cannot be reached. Check your connection, and that the service is running.', {
-      cause,
-    });
+  constructor(
+    cause?: unknown,
+    message = 'The service cannot be reached. Check your connection, and that the service is running.',
+  ) {
+    super(message, { cause });
   }
 }

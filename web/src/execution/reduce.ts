@@ -9,6 +9,8 @@ import type { Attempt, Execution, ExecutionStatus } from '../../../functions/cor
 export interface AttemptState extends Attempt {
   /** Which run (sandbox) the output is of; null if the snapshot brought it. */
   run: number | null;
+  /** The chunks of that run's output by number, beyond what the snapshot brought. */
+  chunks: readonly string[];
 }
 
 export interface ExecutionState extends Omit<Execution, 'results' | 'final_result'> {
@@ -23,7 +25,11 @@ export function fromSnapshot(
   { results, final_result: _, ...execution }: Execution,
   isolation: ExecutionState['isolation'] = null,
 ): ExecutionState {
-  return { ...execution, isolation, results: results.map((attempt) => ({ ...attempt, run: null })) };
+  return {
+    ...execution,
+    isolation,
+    results: results.map((attempt) => ({ ...attempt, run: null, chunks: [] })),
+  };
 }
 
 /** Folds an event that comes next; one that is known already changes nothing. */
@@ -55,6 +61,7 @@ function apply(state: ExecutionState, event: ExecutionEvent): ExecutionState {
           total_attempts: event.total_attempts,
           success: false,
           run: null,
+          chunks: [],
         },
       );
     case 'code.delta':
@@ -72,10 +79,7 @@ function apply(state: ExecutionState, event: ExecutionEvent): ExecutionState {
     case 'run.started':
       return change(state, event.attempt, () => ({ status: 'running', run_started_at: event.at }));
     case 'run.output':
-      return change(state, event.attempt, ({ output, run }) => {
-        const continues = run === null ? event.chunk > 1 : run === event.run;
-        return { run: event.run, output: continues ? (output ?? '') + event.text : event.text };
-      });
+      return change(state, event.attempt, (attempt) => withChunk(attempt, event));
     case 'attempt.finished': {
       const ended = change(state, event.attempt, ({ code, output }) => ({
         ...event.result,
@@ -85,6 +89,25 @@ function apply(state: ExecutionState, event: ExecutionEvent): ExecutionState {
       return { ...ended, usage: sumUsage(ended.results) };
     }
   }
+}
+
+type OutputEvent = Extract<ExecutionEvent, { type: 'run.output' }>;
+
+/** Chunks may come late and twice, as the events of S3 that bring them. */
+function withChunk(
+  { output, run, chunks }: AttemptState,
+  { run: of, chunk, text }: OutputEvent,
+): Partial<AttemptState> {
+  const isNewRun = run === null ? of > 1 && chunk === 1 : run !== of;
+  const known = isNewRun ? [] : chunks;
+  if (known[chunk] !== undefined) return {};
+  const next = [...known];
+  next[chunk] = text;
+  const shown = isNewRun ? '' : (output ?? '');
+  if (chunk === next.length - 1) return { run: of, chunks: next, output: shown + text };
+  // What the snapshot brought comes first.
+  const before = shown.slice(0, shown.length - known.join('').length);
+  return { run: of, chunks: next, output: before + next.join('') };
 }
 
 function change(
