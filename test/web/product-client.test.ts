@@ -54,7 +54,7 @@ describe('the client', () => {
     const told = await client.execution(execution_id);
     const { isolation, results, ...last } = states.at(-1) as ExecutionState;
     expect(told).toMatchObject(last);
-    expect(results.map(({ run, ...attempt }) => attempt)).toEqual(told.results);
+    expect(results.map(({ run, chunks, ...attempt }) => attempt)).toEqual(told.results);
     expect(isolation).toMatchObject({ rlimits: expect.any(String) });
   });
 
@@ -88,10 +88,11 @@ describe('the client', () => {
     expect(events.at(-1)?.type).toBe('execution.finished');
   });
 
-  test('reads artifacts', async () => {
-    product.model.reply(python('open("a b.txt", "w").write("content")'));
+  test.each(['a b.txt', '10%.txt', 'what?.txt', 'für/100%25?.txt'])('reads the artifact %j', async (name) => {
+    const code = `import os\nos.makedirs("für")\nopen(${JSON.stringify(name)}, "w").write("content")`;
+    product.model.reply(python(code));
     const { execution_id } = await product.run({ prompt: 'Leave a file', policy: 'standard' });
-    const content = await client.artifact(execution_id, 1, 'a b.txt');
+    const content = await client.artifact(execution_id, 1, name);
     expect(await content.text()).toBe('content');
   });
 
