@@ -33,6 +33,7 @@ export class ServiceFunction extends lambda.Function {
     super(scope, id, {
       ...props,
       architecture: lambda.Architecture.ARM_64,
+      // Without a tracer library: they rest on the X-Ray SDK, which gets no releases after February 2027.
       tracing: lambda.Tracing.ACTIVE,
       logGroup,
       role,
