@@ -83,6 +83,28 @@ describe.skipIf(!findChromium())('an execution in the browser', () => {
     await close();
   });
 
+  test('cancels by Esc wherever one is, but not where Esc means something else', async () => {
+    product.model.replyTo('Run for long', python('while True:\n    pass'));
+    const { page, close } = await open();
+    await page.getByLabel(TASK).fill('Run for long');
+    await page.getByLabel(TASK).press('Control+Enter');
+    await page.getByText('Running the code').first().waitFor();
+    await page.getByLabel('Search in the history').fill('long');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Isolation' }).click();
+    await page.keyboard.press('Escape');
+    expect(await status(page).textContent()).toContain('Running');
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await expect.poll(() => status(page).textContent()).toContain('Cancelled');
+
+    product.model.replyTo('Run for long', python('while True:\n    pass'));
+    await page.getByRole('button', { name: 'Run again' }).click();
+    await page.getByText('Running the code').first().waitFor();
+    await page.keyboard.press('Escape');
+    await expect.poll(() => status(page).textContent()).toContain('Cancelled');
+    await close();
+  });
+
   test('goes on after a reload, with the draft', async () => {
     product.model.reply(python('import time\nprint("before", flush=True)\ntime.sleep(4)\nprint("after")'));
     const { page, close } = await open();

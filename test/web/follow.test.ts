@@ -139,6 +139,13 @@ describe('followExecution', () => {
     expect(seen.errors).toEqual([]);
   });
 
+  it('goes on after a fault of the service', async () => {
+    service.refuse = { status: 500, detail: 'Something went wrong on our side.' };
+    const seen = follow();
+    await vi.waitFor(() => expect(seen.connection).toBe('live'));
+    expect(seen.errors).toEqual([]);
+  });
+
   it('goes on when a service that was away is back', async () => {
     service.answers = false;
     const seen = follow();

@@ -31,16 +31,8 @@ export function createClient({
 }: ClientOptions = {}) {
   /** @throws ApiError, Unreachable, and AbortError if `init.signal` is aborted */
   async function request(path: string, init: RequestInit = {}): Promise<Response> {
-    let response: Response;
-    try {
-      response = await fetch(`${origin}/api${path}`, {
-        ...init,
-        headers: { ...credentials(), ...(init.headers as Record<string, string>) },
-      });
-    } catch (error) {
-      init.signal?.throwIfAborted();
-      throw new Unreachable(error);
-    }
+    const headers = { ...credentials(), ...(init.headers as Record<string, string>) };
+    const response = await reached(fetch(`${origin}/api${path}`, { ...init, headers }), init.signal);
     if (response.ok) return response;
     const error = await errorOf(response);
     if (error instanceof ApiError && error.unauthorized) onUnauthorized();
@@ -49,7 +41,7 @@ export function createClient({
 
   async function json<T>(path: string, init?: RequestInit): Promise<T> {
     const response = await request(path, init);
-    return (await response.json()) as T;
+    return reached(response.json() as Promise<T>, init?.signal);
   }
 
   const execution = (id: string) => `/executions/${encodeURIComponent(id)}`;
@@ -102,7 +94,7 @@ export function createClient({
       const path = name.replace(/[%?]/g, '_').split('/').map(encodeURIComponent).join('/');
       const query = new URLSearchParams({ attempt: String(attempt), ...(/[%?]/.test(name) && { name }) });
       const response = await request(`${execution(id)}/artifacts/${path}?${query}`, { signal });
-      return response.blob();
+      return reached(response.blob(), signal);
     },
 
     /** The WebSocket that tells what happens in an execution; the ticket is the permission. */
@@ -111,6 +103,16 @@ export function createClient({
       return `${origin.replace(/^http/, 'ws')}/ws?${query}`;
     },
   };
+}
+
+/** What the network is to bring, the body too, may break off. @throws Unreachable, and AbortError */
+async function reached<T>(answer: Promise<T>, signal?: AbortSignal | null): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw new Unreachable(error);
+  }
 }
 
 /** crypto.randomUUID exists on https and localhost only; the page may be served from elsewhere. */

@@ -19,7 +19,9 @@ export class ApiError extends Error {
     /** The caller is not known: a new key may help. */
     readonly unauthorized = false,
   ) {
-    super(problem.detail);
+    // Of a fault of the service its operator wants to know which request it was.
+    const ofRequest = status >= 500 && problem.request_id ? ` (request_id ${problem.request_id})` : '';
+    super(problem.detail + ofRequest);
   }
 }
 

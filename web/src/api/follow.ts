@@ -12,7 +12,7 @@
 import type { ExecutionEvent } from '../../../functions/core/events.ts';
 import { type ExecutionState, fromSnapshot, isFinal, leavesOutText, reduce } from '../execution/reduce.ts';
 import type { Client } from './client.ts';
-import { Unreachable } from './errors.ts';
+import { ApiError, Unreachable } from './errors.ts';
 
 /** live: by WebSocket. away: the service does not answer; tried again by itself. ended: nothing more will come. */
 export type Connection = 'connecting' | 'live' | 'reconnecting' | 'polling' | 'away' | 'ended';
@@ -179,13 +179,14 @@ class Follower {
     }
   }
 
-  /** Tries until the service answers. @throws ApiError */
+  /** Tries until the service answers, and not with a fault of its own: that may pass. @throws ApiError */
   private async untilReached(action: () => Promise<void>): Promise<void> {
     for (let failures = 1; ; failures++) {
       try {
         return await action();
       } catch (error) {
-        if (!(error instanceof Unreachable)) throw error;
+        const passes = error instanceof Unreachable || (error instanceof ApiError && error.status >= 500);
+        if (!passes) throw error;
         this.listener.onConnection('away');
         await this.wait(this.backOff(failures));
       }

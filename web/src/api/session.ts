@@ -2,14 +2,20 @@
 
 export type Auth = 'none' | 'api-key' | 'jwt';
 
-const KEY = 'key';
+export const KEY = 'key';
+const AUTH = 'auth';
 
 /** The environment's settings: public/config.json, which a deployment replaces by its own. */
 export async function readAuth(): Promise<Auth> {
   const response = await fetch('/config.json');
+  if (!response.ok) throw new Error(`config.json was answered with ${response.status}`);
   const { auth = 'none' } = (await response.json()) as { auth?: Auth };
+  localStorage.setItem(AUTH, auth);
   return auth;
 }
+
+/** What the environment asked for when it last could be asked. */
+export const lastAuth = () => (localStorage.getItem(AUTH) ?? 'none') as Auth;
 
 export const savedKey = () => sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY);
 

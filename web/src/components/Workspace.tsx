@@ -171,7 +171,8 @@ function useCancelKey(running: boolean, cancel: () => void) {
     const onKeyDown = (event: KeyboardEvent) => {
       const place = event.target instanceof Element ? event.target : document.body;
       if (event.key !== 'Escape' || event.defaultPrevented || event.isComposing) return;
-      if (place.closest('header, dialog, select, .monaco-editor')) return;
+      if (place.closest('dialog, select, .monaco-editor') || document.querySelector(':popover-open')) return;
+      if (place instanceof HTMLInputElement && place.type === 'search' && place.value !== '') return;
       cancel();
     };
     document.addEventListener('keydown', onKeyDown);

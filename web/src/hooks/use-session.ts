@@ -5,7 +5,9 @@ import {
   type Auth,
   forgetKey,
   isRemembered,
+  KEY,
   keyHeaders,
+  lastAuth,
   readAuth,
   savedKey,
   saveKey,
@@ -28,8 +30,10 @@ export function useSession(): Session {
   const [reason, setReason] = useState<string | null>(null);
 
   useEffect(() => {
-    // Without a connection nobody can be asked for a key, but what was seen can be shown.
-    readAuth().then(setAuth, () => setAuth('none'));
+    const read = () => readAuth().then(setAuth, () => setAuth(lastAuth()));
+    void read();
+    window.addEventListener('online', read);
+    return () => window.removeEventListener('online', read);
   }, []);
 
   const leave = useCallback((why: string | null) => {
@@ -37,6 +41,15 @@ export function useSession(): Session {
     void forgetSeen();
     setKey(null);
     setReason(why);
+  }, []);
+
+  // Who signs in or out in another tab does it here as well, if the key is this device's.
+  useEffect(() => {
+    const onStorage = (event: StorageEvent) => {
+      if (event.key === KEY) setKey(savedKey());
+    };
+    window.addEventListener('storage', onStorage);
+    return () => window.removeEventListener('storage', onStorage);
   }, []);
 
   const seen = useMemo(
@@ -47,9 +60,10 @@ export function useSession(): Session {
     const service = createClient({
       credentials: () => keyHeaders(auth ?? 'none', key),
       onUnauthorized: () => {
-        // A service that asks for a key, though its settings do not say so, takes API keys.
-        setAuth((known) => (known === 'none' ? 'api-key' : known));
-        leave(key ? 'Your key is not accepted any more. Sign in with a valid one.' : null);
+        // A service that asks for a key, though its settings do not say so, takes API keys. One that was not sent is
+        // not refused.
+        if (auth === 'none') setAuth('api-key');
+        else leave(key ? 'Your key is not accepted any more. Sign in with a valid one.' : null);
       },
     });
     return rememberArtifacts(service, seen);
@@ -57,6 +71,9 @@ export function useSession(): Session {
 
   const signIn = useCallback(
     async (given: string, remember: boolean) => {
+      if (!/^[\x21-\x7e]+$/.test(given)) {
+        throw new Error('A key has neither spaces nor letters with accents. Copy it anew.');
+      }
       await createClient({ credentials: () => keyHeaders(auth ?? 'none', given) }).executions(null);
       saveKey(given, remember);
       setReason(null);
