@@ -98,12 +98,8 @@ function DownloadButton({ client, id }: Omit<PreviewProps, 'artifact'>) {
 function Picture({ client, id, artifact }: PreviewProps) {
   const content = useArtifact(client, id);
   const url = usePictureUrl(content, artifact.content_type);
-  const dialog = useRef<HTMLDialogElement>(null);
   const [broken, setBroken] = useState(false);
   const [large, setLarge] = useState(false);
-  useEffect(() => {
-    if (large) dialog.current?.showModal();
-  }, [large]);
   return (
     <div className="flex aspect-4/3 items-center justify-center border-line border-b bg-white">
       {content instanceof Error && <Notice kind="error">{content.message}</Notice>}
@@ -123,22 +119,54 @@ function Picture({ client, id, artifact }: PreviewProps) {
               onError={() => setBroken(true)}
             />
           </button>
-          {large && (
-            // biome-ignore lint/a11y/useKeyWithClickEvents: Esc closes a dialog by itself
-            <dialog
-              ref={dialog}
-              aria-label={artifact.name}
-              onClose={() => setLarge(false)}
-              onClick={() => dialog.current?.close()}
-              className="m-auto max-h-[95dvh] max-w-[95dvw] cursor-zoom-out rounded-lg bg-white p-2 backdrop:bg-black/70"
-            >
-              <img src={url} alt={artifact.name} className="max-h-[85dvh] max-w-full object-contain" />
-              <Button className="mt-2 w-full">Close</Button>
-            </dialog>
-          )}
+          {large && <LargePicture url={url} name={artifact.name} onClose={() => setLarge(false)} />}
         </>
       )}
     </div>
+  );
+}
+
+interface LargePictureProps {
+  url: string;
+  name: string;
+  onClose: () => void;
+}
+
+/** A picture as large as the window allows; a click on it shows it in real size, and back. */
+function LargePicture({ url, name, onClose }: LargePictureProps) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [realSize, setRealSize] = useState(false);
+  useEffect(() => dialog.current?.showModal(), []);
+  const close = () => dialog.current?.close();
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: Esc closes a dialog by itself
+    <dialog
+      ref={dialog}
+      aria-label={name}
+      onClose={onClose}
+      // What is in the dialog covers it: a click on itself is one on its backdrop.
+      onClick={(event) => event.target === event.currentTarget && close()}
+      className="m-auto max-h-[95dvh] max-w-[95dvw] rounded-lg bg-white backdrop:bg-black/70"
+    >
+      <div className="flex max-h-[95dvh] flex-col gap-2 p-2">
+        <div className="flex min-h-0 overflow-auto">
+          <button
+            type="button"
+            aria-label={`${name} in real size`}
+            aria-pressed={realSize}
+            onClick={() => setRealSize(!realSize)}
+            className={`m-auto -outline-offset-2 ${realSize ? 'cursor-zoom-out' : 'cursor-zoom-in'}`}
+          >
+            <img
+              src={url}
+              alt={name}
+              className={realSize ? 'max-w-none' : 'max-h-[calc(95dvh-4rem)] max-w-full object-contain'}
+            />
+          </button>
+        </div>
+        <Button onClick={close}>Close</Button>
+      </div>
+    </dialog>
   );
 }
 

@@ -24,11 +24,12 @@ export function CodeViewer({ attempt, attempts }: CodeViewerProps) {
   const comparable = attempts.filter((one) => one !== attempt && one.code !== null);
   const other = comparable.find((one) => one.attempt === comparedWith);
   const { code } = attempt;
+  const [before, after] = other && other.attempt < attempt.attempt ? [other, attempt] : [attempt, other];
   return (
     <Panel
       title="Code"
       lines={code === null ? 0 : linesOf(code)}
-      note={noteOf(attempt)}
+      note={after ? `attempt ${before.attempt} → attempt ${after.attempt}` : noteOf(attempt)}
       tools={
         code !== null && (
           <>
@@ -53,7 +54,11 @@ export function CodeViewer({ attempt, attempts }: CodeViewerProps) {
         </Nothing>
       ) : (
         <div className="min-h-0 flex-1 bg-inset">
-          {other ? <Comparison attempt={attempt} other={other} /> : <Code attempt={attempt} code={code} />}
+          {after ? (
+            <Comparison before={before} after={after} />
+          ) : (
+            <Code key={attempt.attempt} attempt={attempt} code={code} />
+          )}
         </div>
       )}
     </Panel>
@@ -113,18 +118,14 @@ function Code({ attempt, code }: { attempt: AttemptState; code: string }) {
   );
 }
 
-function Comparison({ attempt, other }: { attempt: AttemptState; other: AttemptState }) {
-  const [before, after] = attempt.attempt < other.attempt ? [attempt, other] : [other, attempt];
+function Comparison({ before, after }: { before: AttemptState; after: AttemptState }) {
+  const shown = { before: useDeferredValue(before.code ?? ''), after: useDeferredValue(after.code ?? '') };
   return (
     <ErrorBoundary
       fallback={<Nothing>The comparison could not be loaded. Reload the page to try again.</Nothing>}
     >
       <Suspense fallback={<Nothing>Loading the comparison …</Nothing>}>
-        <CodeDiff
-          label={`Attempts ${before.attempt} and ${after.attempt}`}
-          before={before.code ?? ''}
-          after={after.code ?? ''}
-        />
+        <CodeDiff label={`Attempts ${before.attempt} and ${after.attempt}`} {...shown} />
       </Suspense>
     </ErrorBoundary>
   );

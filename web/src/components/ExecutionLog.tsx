@@ -17,9 +17,9 @@ export function ExecutionLog({ attempt, className }: { attempt: AttemptState; cl
   const [chosen, setChosen] = useState(0);
   // Typing in the prompt goes before showing what streams in.
   const output = useDeferredValue(attempt.output ?? '');
-  const { log, matches } = useLog(output, query);
-  const at = matches.length === 0 ? 0 : ((chosen % matches.length) + matches.length) % matches.length;
-  const current = query === '' ? null : (matches[at] ?? null);
+  const { log, searched, matches } = useLog(output, query);
+  const found = matches.length;
+  const at = chosen < found ? chosen : 0;
   const lines = log.lineCount;
 
   return (
@@ -37,8 +37,8 @@ export function ExecutionLog({ attempt, className }: { attempt: AttemptState; cl
                 setQuery(next);
                 setChosen(0);
               }}
-              found={query === '' ? '' : foundText(at, matches.length)}
-              onStep={(step) => setChosen(at + step)}
+              found={query === '' ? '' : foundText(at, found)}
+              onStep={(step) => setChosen(found === 0 ? 0 : (at + step + found) % found)}
             />
             <CopyButton name="Copy output" label="Copy" text={() => withoutEscapes(output)} />
             <Button
@@ -53,7 +53,14 @@ export function ExecutionLog({ attempt, className }: { attempt: AttemptState; cl
       }
     >
       {lines > 0 ? (
-        <LogView key={attempt.attempt} log={log} output={output} query={query} current={current} />
+        <LogView
+          key={attempt.attempt}
+          log={log}
+          output={output}
+          query={searched}
+          matches={matches}
+          chosen={at}
+        />
       ) : (
         <Nothing>{whyEmpty(attempt)}</Nothing>
       )}

@@ -1,4 +1,4 @@
-import { memo, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { memo, useEffect, useEffectEvent, useLayoutEffect, useRef, useState } from 'react';
 import { columnsBetween, LogRows } from '../text/log-rows.ts';
 import { type FoundSpan, type Match, withMatches } from '../text/log-search.ts';
 import type { LogText, Look } from '../text/log-text.ts';
@@ -17,18 +17,22 @@ interface LogViewProps {
   /** What the log holds: it is one object that changes. */
   output: string;
   query: string;
-  /** The match to bring into view. */
-  current: Match | null;
+  matches: Match[];
+  /** Which of the matches to bring into view. */
+  chosen: number;
 }
 
 /** A log of any length: only the rows in view exist. Stays at its end while it grows, unless scrolled away. */
-export const LogView = memo(function LogView({ log, output, query, current }: LogViewProps) {
+export const LogView = memo(function LogView({ log, output, query, matches, chosen }: LogViewProps) {
   const viewport = useRef<HTMLElement>(null);
   const ruler = useRef<HTMLSpanElement>(null);
   const rows = useRef(new LogRows());
   const atEnd = useRef(true);
+  /** Where the view was put to show a match. */
+  const broughtTo = useRef(-1);
   const [size, setSize] = useState(FIRST_SIZE);
   const [scrollTop, setScrollTop] = useState(0);
+  const current = matches[chosen] ?? null;
 
   rows.current.update(log, size.columns);
   const { count } = rows.current;
@@ -55,18 +59,27 @@ export const LogView = memo(function LogView({ log, output, query, current }: Lo
     if (atEnd.current && viewport.current) viewport.current.scrollTop = height;
   }, [output, height]);
 
-  useEffect(() => {
-    if (!current || !viewport.current) return;
+  const bringIntoView = useEffectEvent((match: Match | null) => {
+    const view = viewport.current;
+    if (!match || !view) return;
     atEnd.current = false;
-    const row = rows.current.rowOf(current.line, current.column);
+    const row = rows.current.rowOf(match.line, match.column);
     const wanted = Math.max(0, row * ROW_HEIGHT - size.height / 3);
-    viewport.current.scrollTop = range.rows === 0 ? 0 : (wanted / range.rows) * range.scroll;
-  }, [current, size.height, range.rows, range.scroll]);
+    view.scrollTop = range.rows === 0 ? 0 : (wanted / range.rows) * range.scroll;
+    broughtTo.current = view.scrollTop;
+  });
+  const isFound = current !== null;
+  const isMeasured = size !== FIRST_SIZE;
+  // Not when the log grows or the view changes: the reader may have scrolled on.
+  useEffect(() => bringIntoView(current), [query, chosen, isFound, isMeasured]);
 
   const onScroll = () => {
     const view = viewport.current;
     if (!view) return;
-    atEnd.current = view.scrollTop + view.clientHeight >= view.scrollHeight - ROW_HEIGHT;
+    // A match near the end is to stay in view, so being brought there is not going to the end.
+    atEnd.current =
+      view.scrollTop !== broughtTo.current &&
+      view.scrollTop + view.clientHeight >= view.scrollHeight - ROW_HEIGHT;
     setScrollTop(view.scrollTop);
   };
 
@@ -134,7 +147,7 @@ function classesOf({ color, background, bold, dim, italic, underline }: Look): s
     color !== null && `ansi-${color}`,
     background !== null && `ansi-on-${background % 8}`,
     bold && 'font-bold',
-    dim && 'opacity-75',
+    dim && 'ansi-dim',
     italic && 'italic',
     underline && 'underline',
   ].filter(Boolean);

@@ -1,4 +1,4 @@
-import { lazy, type ReactNode, Suspense, useId, useState } from 'react';
+import { lazy, type ReactNode, type Ref, Suspense, useId, useRef, useState } from 'react';
 import type { Policy } from '../../../functions/core/execution.ts';
 import type { Health } from '../api/client.ts';
 import { type Draft, LIMITS } from '../execution/draft.ts';
@@ -17,6 +17,7 @@ interface RunSettingsProps {
 /** How a task is run: attempts, time limit, policy, tests. What is left empty is as the service has it. */
 export function RunSettings({ draft, onChange, defaults }: RunSettingsProps) {
   const [open, setOpen] = useState(false);
+  const editor = useRef<Focusable>(null);
   const changes = changesOf(draft);
   return (
     <details className="group" onToggle={(event) => setOpen(event.currentTarget.open)}>
@@ -75,13 +76,19 @@ export function RunSettings({ draft, onChange, defaults }: RunSettingsProps) {
         </Field>
         <Field
           label="Tests"
+          onLabelClick={() => editor.current?.focus()}
           className="col-span-2"
           hint="Python that is run after the code: assertions, and functions named test_…, which are called. Only code that passes is a success."
         >
           {(id) => (
             <div className="h-40 overflow-hidden rounded-md border border-control focus-within:outline-2 focus-within:outline-accent">
               {open && (
-                <Tests id={id} tests={draft.tests} onChange={(tests) => onChange({ ...draft, tests })} />
+                <Tests
+                  ref={editor}
+                  id={id}
+                  tests={draft.tests}
+                  onChange={(tests) => onChange({ ...draft, tests })}
+                />
               )}
             </div>
           )}
@@ -103,11 +110,14 @@ function changesOf({ maxRetries, timeout, policy, tests }: Draft): string {
 
 function Field({
   label,
+  onLabelClick,
   hint,
   className = '',
   children,
 }: {
   label: string;
+  /** For what is no control of the browser's own, to which a label does not lead. */
+  onLabelClick?: () => void;
   hint?: string;
   className?: string;
   children: (id: string) => ReactNode;
@@ -115,7 +125,8 @@ function Field({
   const id = useId();
   return (
     <div className={className}>
-      <label htmlFor={id} className="mb-1 block">
+      {/* biome-ignore lint/a11y/useKeyWithClickEvents: the keyboard reaches what is labelled by itself */}
+      <label htmlFor={id} onClick={onLabelClick} className="mb-1 block">
         {label}
       </label>
       {children(id)}
@@ -150,7 +161,18 @@ const NumberInput = ({ value, onChange, placeholder, ...rest }: NumberInputProps
   />
 );
 
-function Tests({ id, tests, onChange }: { id: string; tests: string; onChange: (tests: string) => void }) {
+interface Focusable {
+  focus(): void;
+}
+
+interface TestsProps {
+  ref: Ref<Focusable>;
+  id: string;
+  tests: string;
+  onChange: (tests: string) => void;
+}
+
+function Tests({ ref, id, tests, onChange }: TestsProps) {
   const plain = (
     <textarea
       id={id}
@@ -163,7 +185,7 @@ function Tests({ id, tests, onChange }: { id: string; tests: string; onChange: (
   return (
     <ErrorBoundary fallback={plain}>
       <Suspense fallback={plain}>
-        <CodeEditor label="Tests" code={tests} onChange={onChange} />
+        <CodeEditor ref={ref} label="Tests" code={tests} onChange={onChange} />
       </Suspense>
     </ErrorBoundary>
   );

@@ -1,6 +1,6 @@
-import { useEffect, useEffectEvent, useRef } from 'react';
+import { type Ref, useEffect, useEffectEvent, useImperativeHandle, useRef } from 'react';
 import { useTheme } from '../hooks/use-theme.ts';
-import { monaco, OPTIONS } from './monaco.ts';
+import { monaco, OPTIONS, updateText } from './monaco.ts';
 
 interface CodeEditorProps {
   label: string;
@@ -9,13 +9,15 @@ interface CodeEditorProps {
   failure?: { line: number; message: string } | null;
   /** Without it the code can only be read. */
   onChange?: (code: string) => void;
+  /** For a label, which leads by itself to the browser's own controls only. */
+  ref?: Ref<{ focus(): void }>;
 }
 
 /** Characters of an error beside its line; all of it is told elsewhere. */
 const MAX_NOTE = 160;
 
 /** Monaco with Python. While code grows at its end, the end stays in view unless the reader has scrolled away. */
-export default function CodeEditor({ label, code, failure = null, onChange }: CodeEditorProps) {
+export default function CodeEditor({ label, code, failure = null, onChange, ref }: CodeEditorProps) {
   const container = useRef<HTMLDivElement>(null);
   const editor = useRef<monaco.editor.IStandaloneCodeEditor>(null);
   /** Whether this code has grown here before: at first its end may be far below what is shown. */
@@ -23,18 +25,15 @@ export default function CodeEditor({ label, code, failure = null, onChange }: Co
   const { theme } = useTheme();
   const readOnly = !onChange;
   const changed = useEffectEvent((value: string) => onChange?.(value));
+  useImperativeHandle(ref, () => ({ focus: () => editor.current?.focus() }), []);
 
   useEffect(() => {
     if (!container.current) return;
     const created = monaco.editor.create(container.current, {
       ...OPTIONS,
       language: 'python',
-      readOnly,
-      domReadOnly: readOnly,
-      glyphMargin: readOnly,
       lineNumbersMinChars: 3,
       renderLineHighlight: 'none',
-      ariaLabel: label,
     });
     created.onDidChangeModelContent(() => changed(created.getValue()));
     editor.current = created;
@@ -43,7 +42,18 @@ export default function CodeEditor({ label, code, failure = null, onChange }: Co
       created.getModel()?.dispose();
       created.dispose();
     };
-  }, [label, readOnly]);
+  }, []);
+
+  useEffect(
+    () =>
+      editor.current?.updateOptions({
+        ariaLabel: label,
+        readOnly,
+        domReadOnly: readOnly,
+        glyphMargin: readOnly,
+      }),
+    [label, readOnly],
+  );
 
   useEffect(() => monaco.editor.setTheme(theme), [theme]);
 
@@ -69,19 +79,12 @@ function show(
   hasGrown: { current: boolean },
 ): void {
   const model = editor.getModel();
-  const before = model?.getValue();
-  if (!model || before === undefined || before === code) return;
+  if (!model || model.getValue() === code) return;
   const atEnd =
     editor.getScrollTop() + editor.getLayoutInfo().height >= editor.getScrollHeight() - OPTIONS.lineHeight;
-  if (before !== '' && code.startsWith(before)) {
-    const end = model.getFullModelRange().getEndPosition();
-    model.applyEdits([{ range: monaco.Range.fromPositions(end), text: code.slice(before.length) }]);
-    if (atEnd || !hasGrown.current) editor.setScrollTop(editor.getScrollHeight());
-    hasGrown.current = true;
-  } else {
-    model.setValue(code);
-    hasGrown.current = false;
-  }
+  const grows = updateText(model, code);
+  if (grows && (atEnd || !hasGrown.current)) editor.setScrollTop(editor.getScrollHeight());
+  hasGrown.current = grows;
 }
 
 function markOf({ line, message }: { line: number; message: string }) {

@@ -122,4 +122,17 @@ export const OPTIONS = {
   tabFocusMode: true,
 } satisfies monaco.editor.IEditorOptions;
 
+/** Brings a model to a text. True if adding at its end was enough: then what is shown of it stays where it is. */
+export function updateText(model: monaco.editor.ITextModel, text: string): boolean {
+  const before = model.getValue();
+  const grows = before !== '' && text.startsWith(before);
+  if (!grows) {
+    model.setValue(text);
+  } else if (text !== before) {
+    const end = model.getFullModelRange().getEndPosition();
+    model.applyEdits([{ range: monaco.Range.fromPositions(end), text: text.slice(before.length) }]);
+  }
+  return grows;
+}
+
 export { monaco };

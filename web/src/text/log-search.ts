@@ -17,12 +17,32 @@ export interface FoundSpan extends Span {
 /** Matches that are counted; a reader who has more will narrow the search. */
 export const MAX_MATCHES = 9_999;
 
-/** Where `query` occurs, whatever its case, up to MAX_MATCHES. */
-export function search(log: LogText, query: string): Match[] {
-  const matches: Match[] = [];
+/** A search in a log that grows: what is as it was is not searched again. */
+export class LogSearch {
+  private matches: Match[] = [];
+  private query = '';
+  private generation = 0;
+  private lines = 0;
+
+  /** Where `query` occurs in the log as it is now. */
+  update(log: LogText, query: string): Match[] {
+    const goesOn = query === this.query && log.generation === this.generation;
+    const start = goesOn ? Math.max(0, this.lines - 1) : 0;
+    const known = this.matches.filter(({ line }) => line < start);
+    this.query = query;
+    this.generation = log.generation;
+    this.lines = log.lineCount;
+    this.matches = search(log, query, start, known);
+    return this.matches;
+  }
+}
+
+/** Where `query` occurs, whatever its case, up to MAX_MATCHES; `known` are those in the lines before `start`. */
+export function search(log: LogText, query: string, start = 0, known: Match[] = []): Match[] {
+  const matches = [...known];
   const wanted = query.toLowerCase();
-  if (wanted === '') return matches;
-  for (let line = 0; line < log.lineCount; line++) {
+  if (wanted === '' || matches.length === MAX_MATCHES) return matches;
+  for (let line = start; line < log.lineCount; line++) {
     const text = log.plain(line);
     for (const [nth, at] of positions(text, wanted).entries()) {
       matches.push({ line, column: columnsOf(text.slice(0, at)), nth });
