@@ -1,5 +1,6 @@
 /** The page's small functions: what they say and how they read. */
 import { describe, expect, it } from 'vitest';
+import type { Attempt } from '../../functions/core/execution.ts';
 import { LIMITS as API_LIMITS } from '../../functions/core/execution.ts';
 import { demoScenarios } from '../../local/demo-scenarios.ts';
 import {
@@ -101,14 +102,31 @@ describe('progress', () => {
     );
   });
 
-  it('announces why the attempt before failed', () => {
-    const results = [
-      attempt({ status: 'failed', error_category: 'timeout' }),
-      attempt({ attempt: 2, status: 'generating' }),
-    ];
-    expect(announcement(at({ status: 'running', results }))).toBe(
-      'Attempt 2 of 5: the model is writing code. Attempt 1 failed: The program was stopped at the time limit of 30 s.',
+  const timedOut = attempt({ status: 'failed', error_category: 'timeout' });
+  const reason = ' Attempt 1 failed: The program was stopped at the time limit of 30 s.';
+
+  it('announces why an attempt failed once, when the next begins', () => {
+    const announced = (...results: Attempt[]) => announcement(at({ status: 'running', results }));
+    const second = (status: Attempt['status']) => attempt({ attempt: 2, status });
+    expect(announced(timedOut)).toBe('Attempt 1 of 5: failed; the next one begins.');
+    expect(announced(timedOut, second('generating'))).toBe(
+      `Attempt 2 of 5: the model is writing code.${reason}`,
     );
+    for (const status of ['checking', 'waiting', 'running'] as const)
+      expect(announced(timedOut, second(status))).not.toContain('Attempt 1');
+  });
+
+  it('announces at the end why the last attempt failed, and of a success nothing more', () => {
+    const ended = { attempts: 1, results: [timedOut] };
+    expect(announcement(at({ ...ended, status: 'failed' }))).toBe(`Failed after 1 attempt.${reason}`);
+    expect(announcement(at({ ...ended, status: 'succeeded' }))).toBe('Succeeded after 1 attempt.');
+  });
+
+  it('announces no more than the beginning of a long reason', () => {
+    const results = [attempt({ error_category: 'exception', error: `ValueError: ${'word '.repeat(1_000)}` })];
+    const heard = announcement(at({ status: 'failed', attempts: 1, results }));
+    expect(heard).toMatch(/stopped with ValueError: (word )+\w*…$/);
+    expect(heard.length).toBeLessThan(260);
   });
 });
 

@@ -50,7 +50,8 @@ function Attempt({ execution, attempt, current }: AttemptProps) {
         <span className="ml-auto truncate text-muted text-xs">{verdict(attempt)}</span>
       </span>
       <PhaseBar phases={phases} />
-      <span className="grid grid-cols-2 gap-x-3 whitespace-nowrap text-muted text-xs tabular-nums">
+      {/* Here and below is room for all that may come, from the start: nothing is pushed down later. */}
+      <span className="grid min-h-8 grid-cols-2 content-start gap-x-3 whitespace-nowrap text-muted text-xs tabular-nums">
         {phases.map(({ name, seconds, underWay }) => (
           <span key={name} className={`flex items-center gap-1.5 ${underWay ? 'text-text' : ''}`}>
             <span className={`size-1.5 shrink-0 rounded-full ${PHASE_LOOKS[name]}`} aria-hidden="true" />
@@ -58,11 +59,9 @@ function Attempt({ execution, attempt, current }: AttemptProps) {
           </span>
         ))}
       </span>
-      {attempt.status === 'failed' && (
-        <span className="mt-0.5 block truncate text-fail text-xs">
-          {whyFailed(attempt, execution.timeout)}
-        </span>
-      )}
+      <span className="mt-0.5 block min-h-4 truncate text-fail text-xs">
+        {attempt.status === 'failed' && whyFailed(attempt, execution.timeout)}
+      </span>
     </Link>
   );
 }

@@ -30,9 +30,13 @@ interface ExecutionViewProps {
 /** One execution: its task and attempts, and the code, output and files of the attempt that is shown. */
 export const ExecutionView = memo(function ExecutionView(props: ExecutionViewProps) {
   const { client, execution, wanted } = props;
+  // What begins while one looks on keeps the height of its panels, also when it ends: nothing moves.
+  const [isWatched] = useState(!isFinal(execution.status));
   const { results } = execution;
   const attempt = results.find((one) => one.attempt === wanted) ?? results.at(-1);
   const hasFiles = attempt !== undefined && attempt.artifacts.length > 0;
+  // An attempt that the next one replaces at once is not explained on the way, unless it was asked for.
+  const explained = attempt?.status === 'failed' && (attempt.attempt === wanted || isFinal(execution.status));
   // An execution that failed before any attempt, or for another reason than its last attempt, says so itself.
   const ownError = execution.status === 'failed' && execution.error !== results.at(-1)?.error;
   return (
@@ -42,9 +46,9 @@ export const ExecutionView = memo(function ExecutionView(props: ExecutionViewPro
       {attempt ? (
         <>
           <AttemptTimeline execution={execution} shown={attempt.attempt} />
-          {attempt.status === 'failed' && <Failure attempt={attempt} timeout={execution.timeout} />}
+          {explained && <Failure attempt={attempt} timeout={execution.timeout} />}
           <div
-            className={`grid flex-1 grid-cols-[minmax(0,1fr)] gap-3 2xl:min-h-96 2xl:grid-cols-[3fr_2fr] 2xl:grid-rows-none ${hasFiles ? 'lg:min-h-[36rem] lg:grid-rows-2' : 'lg:min-h-[30rem] lg:grid-rows-[3fr_2fr]'}`}
+            className={`grid flex-1 grid-cols-[minmax(0,1fr)] gap-3 2xl:min-h-96 2xl:grid-cols-[3fr_2fr] 2xl:grid-rows-none ${hasFiles ? 'lg:min-h-[36rem] lg:grid-rows-2' : 'lg:min-h-[30rem] lg:grid-rows-[3fr_2fr]'} ${isWatched ? 'max-lg:[&_.fit-lines]:h-[max(9rem,40dvh)]' : ''}`}
           >
             <CodeViewer attempt={attempt} attempts={results} />
             <div className="flex min-h-0 min-w-0 flex-col gap-3 lg:flex-row 2xl:flex-col">
@@ -142,7 +146,8 @@ function Facts({ execution }: { execution: ExecutionState }) {
     tests && 'with tests',
   ].filter(Boolean);
   return (
-    <p className="mt-1 flex flex-wrap items-center gap-x-3 text-muted text-xs">
+    // Where it takes two lines in the end, it has the room of both from the start.
+    <p className="mt-1 flex flex-wrap content-start items-center gap-x-3 text-muted text-xs max-xl:min-h-8">
       <strong className="flex items-center gap-1.5 font-semibold text-text">
         <StatusMark status={status} /> {STATUS_NAMES[status]}
       </strong>

@@ -1,6 +1,7 @@
 import { whyFailed } from '../execution/explain.ts';
 import type { AttemptState } from '../execution/reduce.ts';
 import { AlertIcon } from './icons.tsx';
+import { Scrollable } from './Scrollable.tsx';
 
 /** Why an attempt failed: a sentence, and on demand all that is known. */
 export function Failure({ attempt, timeout }: { attempt: AttemptState; timeout: number }) {
@@ -13,7 +14,7 @@ export function Failure({ attempt, timeout }: { attempt: AttemptState; timeout: 
       </p>
       <details className="mt-1 ml-6 text-xs">
         <summary className="w-fit rounded text-muted hover:text-text">Details</summary>
-        <div className="mt-1 flex max-h-72 flex-col gap-2 overflow-y-auto">
+        <Scrollable aria-label="Details" className="mt-1 flex max-h-72 flex-col gap-2">
           {violations.length > 0 && (
             <ul className="flex list-disc flex-col gap-1 pl-4">
               {violations.map(({ line, rule, message }) => (
@@ -24,7 +25,7 @@ export function Failure({ attempt, timeout }: { attempt: AttemptState; timeout: 
             </ul>
           )}
           <pre className="whitespace-pre-wrap break-words font-mono">{traceback ?? error}</pre>
-        </div>
+        </Scrollable>
       </details>
     </section>
   );

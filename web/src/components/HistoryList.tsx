@@ -7,7 +7,7 @@ import { ago, count } from '../text/format.ts';
 import { Link, Notice } from './controls.tsx';
 import { StatusMark } from './StatusMark.tsx';
 
-/** Executions that are loaded by themselves while a search finds little. */
+/** Executions that are loaded by themselves while a search finds little; as many again when it is to go on. */
 const SEARCHED = 300;
 
 type Filter = 'all' | 'going on' | Exclude<ExecutionStatus, 'queued' | 'running'>;
@@ -16,9 +16,16 @@ type Filter = 'all' | 'going on' | Exclude<ExecutionStatus, 'queued' | 'running'
 export function HistoryList({ history, shown }: { history: HistoryState; shown: string | null }) {
   const [query, setQuery] = useState('');
   const [filter, setFilter] = useState<Filter>('all');
+  const [searched, setSearched] = useState(SEARCHED);
   const { executions, more, loading, error, loadMore } = history;
   const narrowed = query !== '' || filter !== 'all';
   const found = executions.filter((one) => matches(one, query, filter));
+  const byItself = !narrowed || executions.length < searched;
+  const nothingYet = found.length === 0 && more && !byItself;
+  const searchOn = () => {
+    setSearched(executions.length + SEARCHED);
+    loadMore();
+  };
   return (
     <section aria-label="History" className="flex flex-col gap-2 border-line border-t p-4">
       <h2 className="font-semibold">History</h2>
@@ -59,13 +66,17 @@ export function HistoryList({ history, shown }: { history: HistoryState; shown: 
           {narrowed ? 'Nothing in the history is like this.' : 'What you run is kept here.'}
         </p>
       )}
+      {nothingYet && !loading && !error && (
+        <p className="text-muted">Not among the newest {executions.length}.</p>
+      )}
       {more && (
         <MoreOnSight
           // A new one for each page: it may be in sight still.
           key={executions.length}
-          byItself={!narrowed || executions.length < SEARCHED}
+          name={nothingYet ? 'Search older ones' : 'Show older'}
+          byItself={byItself}
           loading={loading}
-          onMore={loadMore}
+          onMore={nothingYet ? searchOn : loadMore}
         />
       )}
     </section>
@@ -104,10 +115,12 @@ function HistoryItem({ execution, current }: { execution: ExecutionSummary; curr
 }
 
 function MoreOnSight({
+  name,
   byItself,
   loading,
   onMore,
 }: {
+  name: string;
   byItself: boolean;
   loading: boolean;
   onMore: () => void;
@@ -131,7 +144,7 @@ function MoreOnSight({
       onClick={onMore}
       className="rounded-md py-1.5 text-muted text-xs hover:bg-hover"
     >
-      {loading ? 'Loading …' : 'Show older'}
+      {loading ? 'Loading …' : name}
     </button>
   );
 }

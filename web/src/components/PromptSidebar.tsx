@@ -1,6 +1,6 @@
 import { type KeyboardEvent, type Ref, useId } from 'react';
 import type { Health } from '../api/client.ts';
-import { type Draft, EXAMPLES, LIMITS, problemOf } from '../execution/draft.ts';
+import { type Draft, EXAMPLES, problemOf } from '../execution/draft.ts';
 import { Button, Notice } from './controls.tsx';
 import { PlayIcon, SpinnerIcon } from './icons.tsx';
 import { RunSettings } from './RunSettings.tsx';
@@ -40,7 +40,6 @@ export function PromptSidebar(props: PromptSidebarProps) {
         value={draft.prompt}
         onChange={(event) => onChange({ ...draft, prompt: event.target.value })}
         rows={5}
-        maxLength={LIMITS.prompt}
         placeholder="For example: read these numbers and plot their distribution …"
         className="max-h-96 min-h-24 resize-y rounded-md border border-control bg-inset p-2 placeholder:text-muted"
       />

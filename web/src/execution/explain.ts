@@ -82,12 +82,18 @@ export function progress(execution: ExecutionState): string {
   }
 }
 
-/** The same for those who hear it: with the reason why the attempt before failed. */
+/** Characters of a reason that are read aloud: who hears it cannot skim. The whole of it is on the page. */
+const HEARD = 200;
+
+/** The same for those who hear it, with the reason of a failure: once, when the next attempt begins or at the end. */
 export function announcement(execution: ExecutionState): string {
-  const failed = execution.results.filter((attempt) => attempt.status === 'failed').at(-1);
-  const reason = failed ? ` Attempt ${failed.attempt} failed: ${whyFailed(failed, execution.timeout)}` : '';
-  const told = execution.status === 'running' || execution.status === 'failed';
-  return `${progress(execution)}${told ? reason : ''}`;
+  const { status, results, timeout } = execution;
+  const failed = results.findLast((attempt) => attempt.status === 'failed');
+  const begins = status === 'running' && results.at(-1)?.status === 'generating';
+  if (!failed || !(begins || status === 'failed')) return progress(execution);
+  const reason = whyFailed(failed, timeout);
+  const heard = reason.length > HEARD ? `${reason.slice(0, HEARD)}…` : reason;
+  return `${progress(execution)} Attempt ${failed.attempt} failed: ${heard}`;
 }
 
 const spent = ({ total_time }: ExecutionState) => (total_time === null ? '' : ` in ${duration(total_time)}`);
