@@ -20,7 +20,7 @@ export interface Environment {
     /** 1,024 units are one CPU; Fargate takes only certain pairs of CPU and memory. */
     cpu: 512 | 1024 | 2048;
     memoryMiB: 2048 | 3072 | 4096;
-    /** Started sandboxes that wait for an execution. Each costs about 28 USD a month; 0 costs nothing. */
+    /** Started sandboxes that wait for an execution. Each costs about 29 USD a month; 0 costs nothing. */
     warm: number;
   };
   limits: {

@@ -20,6 +20,7 @@ import type { APIGatewayProxyResultV2, Handler } from 'aws-lambda';
 import { type Route, routes } from '../functions/api/routes.ts';
 import { config, DEMO_MODEL } from '../functions/core/config.ts';
 import { ConfigurationError } from '../functions/core/errors.ts';
+import { UPLOAD_EVENTS } from '../functions/core/upload-events.ts';
 import type { SandboxLauncher } from './aws/ecs.ts';
 import { startEndpoint } from './aws/endpoint.ts';
 import { callHandler } from './aws/lambda.ts';
@@ -82,7 +83,6 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
   try {
     const python = await findPython();
     // Not before the settings above are in force, which the SDK's clients and the logger read once.
-    const { UPLOAD_EVENTS } = await import('../functions/core/mailbox.ts');
     const { setIsolation } = await import('../functions/core/store.ts');
     const launcher = chooseLauncher(settings, python);
     const isolation = await probeIsolation(launcher, python);

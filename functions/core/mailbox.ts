@@ -38,9 +38,6 @@ const MAX_UPLOAD_BYTES = 10 * 1024 * 1024;
 /** Bytes of a JSON document; the output in a result is cut at 1 MiB, which JSON may escape to six times as much. */
 const MAX_DOCUMENT_BYTES = 8 * 1024 * 1024;
 
-/** The objects whose S3 events CollectResult gets. */
-export const UPLOAD_EVENTS = { prefix: 'mailbox/', suffix: '.json' };
-
 const manifestKey = (sandboxId: string) => `manifests/${sandboxId}.json`;
 const jobKey = (sandboxId: string) => `jobs/${sandboxId}.json`;
 const mailboxPrefix = (sandboxId: string) => `mailbox/${sandboxId}/`;

@@ -19,6 +19,8 @@ const NAMESPACE = 'RecursiveAiExecutor';
 
 const CATEGORIES = errorCategorySchema.options;
 
+const ENDED = 'FILL(succeeded, 0) + FILL(failed, 0)';
+
 const { ComparisonOperator, Stats, TreatMissingData } = cloudwatch;
 
 export interface MonitoringProps {
@@ -120,7 +122,8 @@ export class Monitoring extends Construct {
         meaning: 'Fewer than half of the executions succeed.',
         metric: new cloudwatch.MathExpression({
           label: 'success rate of at least ten executions',
-          expression: 'IF(succeeded + failed >= 10, succeeded / (succeeded + failed), 1)',
+          // A status that did not occur has no data at all.
+          expression: `IF(${ENDED} >= 10, FILL(succeeded, 0) / (${ENDED}), 1)`,
           usingMetrics: {
             succeeded: this.ended('succeeded', hour),
             failed: this.ended('failed', hour),
@@ -207,7 +210,7 @@ export class Monitoring extends Construct {
           graph(
             'Success rate',
             [
-              ratio('of those not cancelled', '100 * succeeded / (succeeded + failed)', {
+              ratio('of those not cancelled', `100 * FILL(succeeded, 0) / (${ENDED})`, {
                 succeeded,
                 failed,
               }),

@@ -7,6 +7,7 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import type * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import type { Environment } from '../environments.ts';
+import { clusterName } from '../sandbox-tasks.ts';
 import { SandboxNetwork } from './sandbox-network.ts';
 
 /** What Docker gives a container by default, except what the supervisor needs to give an attempt a uid of its own. */
@@ -47,7 +48,10 @@ export class Sandbox extends Construct {
     super(scope, 'Sandbox');
     this.taskFamily = `recursive-ai-executor-${environment.name}-sandbox`;
     this.network = new SandboxNetwork(this, environment, files);
-    this.cluster = new ecs.Cluster(this, 'Cluster', { vpc: this.network.vpc });
+    this.cluster = new ecs.Cluster(this, 'Cluster', {
+      clusterName: clusterName(environment.name),
+      vpc: this.network.vpc,
+    });
     this.taskArns = Stack.of(this).formatArn({
       service: 'ecs',
       resource: 'task',

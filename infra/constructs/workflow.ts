@@ -11,6 +11,7 @@ import * as s3 from 'aws-cdk-lib/aws-s3';
 import { LambdaDestination } from 'aws-cdk-lib/aws-s3-notifications';
 import * as sfn from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import { UPLOAD_EVENTS } from '../../functions/core/upload-events.ts';
 import { root } from '../bundle.ts';
 import type { Environment } from '../environments.ts';
 import { acknowledgePatterns } from './acknowledge.ts';
@@ -115,7 +116,7 @@ export class Workflow extends Construct {
     storage.files.addEventNotification(
       s3.EventType.OBJECT_CREATED,
       new LambdaDestination(functions.get('workflow/collect-result')),
-      { prefix: 'mailbox/', suffix: '.json' },
+      UPLOAD_EVENTS,
     );
     const on = (id: string, handler: Handler, when: Pick<events.RuleProps, 'eventPattern' | 'schedule'>) =>
       new events.Rule(this, id, {

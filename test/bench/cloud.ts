@@ -18,6 +18,7 @@ import { maintainWarmPool } from '../../functions/core/warm-pool.ts';
 import { python } from '../support/model-server.ts';
 import type { Product } from '../support/product.ts';
 import { START_TIMES, type TaskStarts } from './fargate.ts';
+import { looksForJob } from './looks.ts';
 import { report } from './measure.ts';
 import { type Amounts, cost, PRICES_OF, taskSecondPrice } from './prices.ts';
 import { stateTransitions } from './transitions.ts';
@@ -158,14 +159,11 @@ async function amountsOf(
     dynamodbReads: usage.readUnits,
     // Beside the functions' calls: what the sandbox uploads; its manifest, the code for CheckCode, and its looks for jobs.
     s3Writes: callsOf(usage, 'S3 Put') + 1 + 2 * attempts,
-    s3Reads: callsOf(usage, 'S3 Get', 'S3 Head') + 1 + attempts + looksForJobs(served, attempts),
+    s3Reads: callsOf(usage, 'S3 Get', 'S3 Head') + 1 + attempts + attempts * looksForJob(served / attempts),
     apiRequests: 1,
     webSocketMessages: callsOf(usage, 'WebSocket') + 2,
   };
 }
-
-/** A sandbox looks for a job after 20 ms, then ever more rarely, down to twice a second after two seconds. */
-const looksForJobs = (seconds: number, attempts: number) => Math.round(15 * attempts + 2 * seconds);
 
 /** A task that has ended or is about to; times in seconds since the epoch. */
 async function stopped(taskArn: string) {

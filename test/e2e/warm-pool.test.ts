@@ -139,3 +139,12 @@ test('the upkeep leaves a sandbox alone that serves an execution', async () => {
   await follower.ended;
   follower.close();
 });
+
+test('who removes an environment stops every sandbox of it', async () => {
+  const { stopTasks } = await import('../../infra/sandbox-tasks.ts');
+  const { config } = await import('../../functions/core/config.ts');
+  await ready(2);
+  expect(await stopTasks(config.sandboxCluster)).toBeGreaterThanOrEqual(2);
+  await expect.poll(() => stopTasks(config.sandboxCluster), { timeout: 10_000 }).toBe(0);
+  expect(await stopTasks('of-another-environment')).toBe(0);
+});

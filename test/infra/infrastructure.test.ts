@@ -13,6 +13,7 @@ import { variablesRead } from './handler-environment.ts';
 import { inventory } from './inventory.ts';
 import { policiesOf, wildcardActions } from './permissions.ts';
 import {
+  assetOf,
   functionsOf,
   ofType,
   type Synthesized,
@@ -431,10 +432,3 @@ describe('bundles', () => {
     expect(existsSync(join(folder, 'Dockerfile'))).toBe(false);
   });
 });
-
-/** The folder of a function's code. */
-function assetOf(synthesized: Synthesized, name: string): string {
-  const code = functionsOf(synthesized).get(name)?.Properties.Code;
-  const { S3Key } = code as { S3Key: string };
-  return join(synthesized.assembly, '..', `asset.${S3Key.replace('.zip', '')}`);
-}

@@ -218,18 +218,39 @@ export function wildcardActions(policies: ReadonlyMap<string, Statement[]>): str
   );
 }
 
+/** Requests that functions make of AWS, or have it ask IAM, where no client of the SDK is to be seen doing it. */
+export const UNSEEN: Call[] = [
+  // The local runtime has no Secrets Manager; test/auth calls the real client.
+  {
+    function: 'workflow/generate-code',
+    service: 'Secrets Manager',
+    operation: 'GetSecretValue',
+    resource: '',
+  },
+  // A presigned form may do what who signed it may.
+  ...['workflow/acquire-sandbox', 'workflow/maintain'].map((name) => ({
+    function: name,
+    service: 'S3',
+    operation: 'PutObject',
+    resource: 'mailbox/sandbox-1/ready.json',
+  })),
+  // Without the right to list, S3 refuses a file that is not there, instead of saying so.
+  ...['workflow/collect-result', 'workflow/run-code', 'workflow/recover-run'].map((name) => ({
+    function: name,
+    service: 'S3',
+    operation: 'ListObjectsV2',
+    resource: '',
+  })),
+];
+
 /** Grants that no recorded call can use, by the beginning of what follows the function's name, and why. */
 const UNRECORDED: [pattern: RegExp, reason: string][] = [
-  [/ logs:/, 'Lambda writes the log itself.'],
-  [/ xray:/, 'Lambda sends the traces itself.'],
-  [/ sqs:/, 'Lambda itself puts what was given up into the dead letters.'],
-  [/ s3:ListBucket /, 'Makes S3 say that a file is not there, instead of refusing; nothing is listed.'],
+  [/ logs:(CreateLogStream|PutLogEvents) /, 'Lambda writes the log itself.'],
+  [/ xray:Put(TraceSegments|TelemetryRecords) /, 'Lambda sends the traces itself.'],
   [
-    /^(workflow\/(acquire-sandbox|maintain)) s3:GetObject .*\/(jobs|manifests)\/\*$/,
-    'Used by presigned URL.',
+    / sqs:(SendMessage|GetQueueAttributes|GetQueueUrl) /,
+    'Lambda itself puts what was given up into the dead letters.',
   ],
-  [/^(workflow\/(acquire-sandbox|maintain)) s3:PutObject .*\/mailbox\/\*$/, 'Used by presigned form.'],
-  [/^api\/get-artifact s3:GetObject /, 'Used by presigned URL.'],
   [
     / s3:GetObject .*\/executions\/\*$/,
     'Only texts too long for an item are read, wherever an attempt is told of.',
@@ -242,7 +263,6 @@ const UNRECORDED: [pattern: RegExp, reason: string][] = [
     /^(api\/cancel-execution|workflow\/workflow-ended) dynamodb:GetItem .* SANDBOX#\*$/,
     'Only a sandbox that had stopped before is looked up.',
   ],
-  [/^workflow\/generate-code secretsmanager:GetSecretValue /, 'The local runtime has no Secrets Manager.'],
   [/ dynamodb:DeleteItem .* (EXECUTION|CONNECTION)#\*$/, 'Followers who are gone are met by chance only.'],
 ];
 

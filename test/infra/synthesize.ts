@@ -87,3 +87,10 @@ export function functionsOf({ service, environment }: Synthesized): Map<string, 
   }
   return found;
 }
+
+/** The folder of a function's code. */
+export function assetOf(synthesized: Synthesized, name: string): string {
+  const code = functionsOf(synthesized).get(name)?.Properties.Code;
+  const { S3Key } = code as { S3Key: string };
+  return join(synthesized.assembly, '..', `asset.${S3Key.replace('.zip', '')}`);
+}

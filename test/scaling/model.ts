@@ -3,6 +3,7 @@
  * met. docs/scaling.md shows the tables made here; the test beside holds it to them, and the counts to a real execution.
  */
 import { environments } from '../../infra/environments.ts';
+import { looksForJob } from '../bench/looks.ts';
 import { stateTransitions } from '../bench/transitions.ts';
 
 /** The execution that is counted with: its first program fails, its second works, a page follows it. */
@@ -52,8 +53,12 @@ export const execution = {
   webSocketMessages: 3,
   /** The sandbox uploads that it is ready, and of each run that it started and what came of it. */
   s3Writes: counted.s3Writes + 1 + 2 * attempts,
-  /** It reads its manifest and looks for jobs, ever more rarely; CheckCode reads the code. */
-  s3Reads: counted.s3Reads + 1 + attempts + 15 * attempts + 2 * serving,
+  /** It reads its manifest, looks for jobs, and twice a second for an end while code runs; CheckCode reads the code. */
+  s3Reads:
+    counted.s3Reads +
+    1 +
+    attempts * (1 + looksForJob(typical.generationSeconds)) +
+    2 * typical.otherTaskSeconds,
 };
 
 /** KB of the stored execution, rounded up as DynamoDB does: a prompt of up to a page. */
