@@ -5,12 +5,15 @@
 import type { APIGatewayRequestAuthorizerEventV2 } from 'aws-lambda';
 import { ownerOf } from '../core/keys.ts';
 import { logger } from '../core/logger.ts';
+import { gatewayHandler } from '../core/middleware.ts';
 
 type Verdict = { isAuthorized: true; context: { owner: string } } | { isAuthorized: false };
 
-export async function handler({ headers, routeKey }: APIGatewayRequestAuthorizerEventV2): Promise<Verdict> {
-  const owner = await ownerOf(headers?.['x-api-key'] ?? '');
-  if (owner !== null) return { isAuthorized: true, context: { owner } };
-  logger.warn('key refused', { route: routeKey });
-  return { isAuthorized: false };
-}
+export const handler = gatewayHandler(
+  async ({ headers, routeKey }: APIGatewayRequestAuthorizerEventV2): Promise<Verdict> => {
+    const owner = await ownerOf(headers?.['x-api-key'] ?? '');
+    if (owner !== null) return { isAuthorized: true, context: { owner } };
+    logger.warn('key refused', { route: routeKey });
+    return { isAuthorized: false };
+  },
+);

@@ -29,6 +29,14 @@ export function workflowHandler<S extends z.ZodType, R>(
     .handler((event, context) => invocation(() => handle(schema.parse(event), context)));
 }
 
+/** A handler of a WebSocket's route, or the authorizer: what it throws is logged, and answered by API Gateway. */
+export function gatewayHandler<Event, Result>(handle: (event: Event) => Promise<Result>) {
+  return middy<Event, Result>()
+    .use(injectLambdaContext(logger, { resetKeys: true }))
+    .use({ onError: ({ error }) => logger.error('request failed', error as Error) })
+    .handler((event) => handle(event));
+}
+
 export interface ApiRequest {
   /** Who calls: the authorizer's word; `local` where there is no authorizer. */
   owner: string;

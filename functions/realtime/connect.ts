@@ -1,7 +1,8 @@
 /** $connect of /ws?execution=…&ticket=…: lets in who holds the execution's ticket and comes through CloudFront. */
-import type { APIGatewayProxyWebsocketHandlerV2 } from 'aws-lambda';
+import type { APIGatewayProxyWebsocketEventV2 } from 'aws-lambda';
 import { opens } from '../core/access.ts';
 import { logger } from '../core/logger.ts';
+import { gatewayHandler } from '../core/middleware.ts';
 import { cameThroughCloudFront } from '../core/origin.ts';
 import { createConnection, getExecution } from '../core/store.ts';
 
@@ -11,7 +12,7 @@ interface ConnectEvent {
   queryStringParameters?: { execution?: string; ticket?: string };
 }
 
-export const handler: APIGatewayProxyWebsocketHandlerV2 = async (event) => {
+export const handler = gatewayHandler(async (event: APIGatewayProxyWebsocketEventV2) => {
   const { headers = {}, queryStringParameters = {} } = event as ConnectEvent;
   if (!cameThroughCloudFront(headers)) return { statusCode: 403 };
   const { execution: id, ticket } = queryStringParameters;
@@ -21,4 +22,4 @@ export const handler: APIGatewayProxyWebsocketHandlerV2 = async (event) => {
   await createConnection(event.requestContext.connectionId, id);
   logger.info('connected', { execution_id: id });
   return { statusCode: 200 };
-};
+});

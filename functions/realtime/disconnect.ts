@@ -1,9 +1,11 @@
 /** $disconnect: forgets the connection. */
-import type { APIGatewayProxyWebsocketHandlerV2 } from 'aws-lambda';
+import type { APIGatewayProxyWebsocketEventV2 } from 'aws-lambda';
+import { gatewayHandler } from '../core/middleware.ts';
 import { deleteConnection, getConnection } from '../core/store.ts';
 
-export const handler: APIGatewayProxyWebsocketHandlerV2 = async ({ requestContext: { connectionId } }) => {
+export const handler = gatewayHandler(async (event: APIGatewayProxyWebsocketEventV2) => {
+  const { connectionId } = event.requestContext;
   const executionId = await getConnection(connectionId);
   if (executionId) await deleteConnection(connectionId, executionId);
   return { statusCode: 200 };
-};
+});

@@ -2,8 +2,9 @@
  * A message from a WebSocket: `{"action": "resume", "after": N}` sends the events after sequence number N and from
  * then on every new one, each message being `{"events": […]}`. `{"action": "ping"}` keeps the connection open.
  */
-import type { APIGatewayProxyWebsocketHandlerV2 } from 'aws-lambda';
+import type { APIGatewayProxyWebsocketEventV2 } from 'aws-lambda';
 import * as z from 'zod';
+import { gatewayHandler } from '../core/middleware.ts';
 import { replay, send } from '../core/publish.ts';
 import { follow, getConnection } from '../core/store.ts';
 
@@ -12,13 +13,11 @@ const messageSchema = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('ping') }),
 ]);
 
-export const handler: APIGatewayProxyWebsocketHandlerV2 = async ({
-  requestContext: { connectionId },
-  body,
-}) => {
+export const handler = gatewayHandler(async (event: APIGatewayProxyWebsocketEventV2) => {
+  const { connectionId } = event.requestContext;
   const executionId = await getConnection(connectionId);
   if (!executionId) return { statusCode: 410 };
-  const message = messageSchema.safeParse(parse(body));
+  const message = messageSchema.safeParse(parse(event.body));
   if (!message.success) {
     const error = 'A message must be {"action": "resume", "after": N} or {"action": "ping"}.';
     await send(connectionId, executionId, { error });
@@ -28,7 +27,7 @@ export const handler: APIGatewayProxyWebsocketHandlerV2 = async ({
   await follow(executionId, connectionId);
   await replay(connectionId, executionId, message.data.after);
   return { statusCode: 200 };
-};
+});
 
 function parse(body = ''): unknown {
   try {

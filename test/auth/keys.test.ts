@@ -23,10 +23,10 @@ afterAll(() => product.close());
 
 const authorize = (headers: Record<string, string>) =>
   asFunction('auth/authorizer', () =>
-    authorizer.handler({
-      headers,
-      routeKey: 'POST /execute',
-    } as unknown as APIGatewayRequestAuthorizerEventV2),
+    authorizer.handler(
+      { headers, routeKey: 'POST /execute' } as unknown as APIGatewayRequestAuthorizerEventV2,
+      {} as never,
+    ),
   );
 const REFUSED = { isAuthorized: false };
 const ALICE = { isAuthorized: true, context: { owner: 'alice' } };

@@ -77,7 +77,7 @@ describe('with an origin secret', () => {
   test('so is a WebSocket, whose headers come as they were written', async () => {
     process.env.ORIGIN_SECRET = 'secret of CloudFront';
     const open = (headers: Record<string, string>) =>
-      connect({ headers, requestContext: { connectionId: 'c' } } as never, {} as Context, () => undefined);
+      connect({ headers, requestContext: { connectionId: 'c' } } as never, {} as Context, {} as never);
     expect(await open({})).toEqual({ statusCode: 403 });
     expect(await open({ 'X-Origin-Secret': 'wrong' })).toEqual({ statusCode: 403 });
     // It came through, and lacks a ticket.

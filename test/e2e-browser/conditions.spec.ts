@@ -141,7 +141,7 @@ describe.skipIf(!findChromium())('the page under other conditions', () => {
         if (request.url().endsWith('/health')) return route.continue();
         const headers = request.headers();
         if (!headers['x-api-key']) return route.fulfill({ status: 401, json: { message: 'Unauthorized' } });
-        const { isAuthorized } = await authorize({ headers, routeKey: 'test' } as never);
+        const { isAuthorized } = await authorize({ headers, routeKey: 'test' } as never, {} as never);
         return isAuthorized
           ? route.continue()
           : route.fulfill({ status: 403, json: { message: 'Forbidden' } });
