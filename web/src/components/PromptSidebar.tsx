@@ -49,15 +49,14 @@ export function PromptSidebar(props: PromptSidebarProps) {
           {starting ? <SpinnerIcon /> : <PlayIcon />}
           Run
         </Button>
-        <span className="text-muted text-xs">
-          {draft.prompt.trim() !== '' && problem ? (
-            problem
-          ) : (
-            <span className="pointer-coarse:hidden">
-              <kbd>{isMac ? '⌘' : 'Ctrl'}+Enter</kbd> runs, <kbd>Esc</kbd> cancels
-            </span>
-          )}
+        <span role="status" className="text-fail text-xs empty:hidden">
+          {draft.prompt.trim() !== '' && problem}
         </span>
+        {(draft.prompt.trim() === '' || !problem) && (
+          <span className="text-muted text-xs pointer-coarse:hidden">
+            <kbd>{isMac ? '⌘' : 'Ctrl'}+Enter</kbd> runs, <kbd>Esc</kbd> cancels
+          </span>
+        )}
       </div>
       {error && <Notice kind="error">{error.message}</Notice>}
       <div>
