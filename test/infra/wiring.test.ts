@@ -1,5 +1,5 @@
 /** What calls what, followed through the template: names and counts may be right and the wrong function still be called. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Route, routes } from '../../functions/api/routes.ts';
@@ -141,6 +141,52 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
       expect(kept.has(handler), handler).toBe(asynchronous);
     }
   });
+
+  it('has the image built for the processor that runs it, and lets it be pulled', () => {
+    const manifest = readdirSync(synthesized.assembly).find((file) => /Service\w*\.assets\.json$/.test(file));
+    const { dockerImages } = JSON.parse(readFileSync(join(synthesized.assembly, manifest ?? ''), 'utf8')) as {
+      dockerImages: Record<string, { source: { platform: string } }>;
+    };
+    const { CpuArchitecture } = only('AWS::ECS::TaskDefinition').RuntimePlatform as {
+      CpuArchitecture: string;
+    };
+    expect(Object.values(dockerImages).map(({ source }) => source.platform)).toEqual([
+      { ARM64: 'linux/arm64', X86_64: 'linux/amd64' }[CpuArchitecture],
+    ]);
+    const role = ofType(service, 'AWS::IAM::Policy').filter(([id]) => id.startsWith('SandboxExecutionRole'));
+    const granted = JSON.stringify(role);
+    for (const action of [
+      'ecr:GetAuthorizationToken',
+      'ecr:BatchGetImage',
+      'ecr:GetDownloadUrlForLayer',
+      'logs:PutLogEvents',
+    ]) {
+      expect(granted).toContain(action);
+    }
+  });
+
+  it.runIf(synthesized.environment.sandbox.network === 'isolated')(
+    'lets a sandbox reach its files, its image and its log only',
+    () => {
+      const endpoints = ofType(service, 'AWS::EC2::VPCEndpoint').map(([, { Properties }]) => Properties);
+      const [files = {}, ...others] = endpoints.toSorted((a) => (a.VpcEndpointType === 'Gateway' ? -1 : 1));
+      const { Statement } = files.PolicyDocument as { Statement: { Action: string; Resource: unknown }[] };
+      const resources = Object.fromEntries(
+        Statement.map(({ Action, Resource }) => [Action, JSON.stringify(Resource)]),
+      );
+      expect(Object.keys(resources)).toEqual(['s3:GetObject', 's3:PutObject']);
+      expect(
+        resources['s3:GetObject']?.match(/manifests|jobs|mailbox|-starport-layer-bucket/g)?.sort(),
+      ).toEqual(['-starport-layer-bucket', 'jobs', 'manifests']);
+      expect(resources['s3:PutObject']).toMatch(/StorageFiles.*\/mailbox\/\*/);
+      expect(others).toHaveLength(3);
+      for (const { PolicyDocument } of others) {
+        expect(JSON.stringify(PolicyDocument)).toContain('"aws:PrincipalAccount":{"Ref":"AWS::AccountId"}');
+      }
+      const [[vpc = ''] = []] = ofType(service, 'AWS::EC2::VPC');
+      expect(only('AWS::Route53Resolver::FirewallRuleGroupAssociation').VpcId).toEqual({ Ref: vpc });
+    },
+  );
 
   it('lets the workflow do what it needs, and nothing else', () => {
     const actions = ofType(service, 'AWS::IAM::Policy')
