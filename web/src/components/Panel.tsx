@@ -21,7 +21,12 @@ export const Panel = ({ title, note, tools, className = '', lines, children }: P
     <div className="flex min-h-10 flex-wrap items-center gap-x-2 border-line border-b px-3 py-1">
       <h2 className="font-semibold">{title}</h2>
       {note && <span className="min-w-0 truncate text-muted text-xs">{note}</span>}
-      <div className="ml-auto flex flex-wrap items-center gap-1 text-xs">{tools}</div>
+      {tools !== undefined && (
+        // Where there is little room they have a line of their own from the start: what comes to them pushes nothing down.
+        <div className="ml-auto flex flex-wrap items-center gap-1 text-xs max-sm:min-h-8 max-sm:w-full max-sm:justify-end">
+          {tools}
+        </div>
+      )}
     </div>
     {children}
   </section>

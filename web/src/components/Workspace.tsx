@@ -104,7 +104,7 @@ export function Workspace({ client, seen, health, onSignOut }: WorkspaceProps) {
         onSignOut={onSignOut}
       />
       {health?.model.demo && <DemoBanner />}
-      <div className="grid min-h-0 flex-1 lg:grid-cols-[21rem_minmax(0,1fr)] xl:grid-cols-[24rem_minmax(0,1fr)]">
+      <div className="grid min-h-0 flex-1 max-lg:content-start lg:grid-cols-[21rem_minmax(0,1fr)] xl:grid-cols-[24rem_minmax(0,1fr)]">
         <aside
           aria-label="Task and history"
           className={`border-line bg-panel lg:block lg:overflow-y-auto lg:border-r ${id ? 'hidden' : ''}`}
