@@ -1,7 +1,7 @@
 /**
- * GET /executions/{id}/artifacts/{name}?attempt=N&name=NAME: redirects to a short-lived address of the file on this site, by default
- * of the last attempt that left one of this name. Everything but plain pictures is sent as a download: an artifact is
- * untrusted.
+ * GET /executions/{id}/artifacts/{name}?attempt=N&name=NAME: redirects to a short-lived address of the file on this
+ * site, by default of the last attempt that left one of this name. Everything but plain pictures is sent as a download:
+ * an artifact is untrusted.
  */
 import * as z from 'zod';
 import { ownExecution } from '../core/access.ts';

@@ -4,9 +4,9 @@
  * Bytes of an answer's body that leave room for the rest. Lambda gives back 6,291,556 at most, and counts the body as
  * the JSON string that it is there, so the quotes and line breaks in it twice.
  */
-export const ANSWER_BYTES = 5_000_000;
+const ANSWER_BYTES = 5_000_000;
 
-export const answerSize = (body: unknown) => Buffer.byteLength(JSON.stringify(JSON.stringify(body)));
+const answerSize = (body: unknown) => Buffer.byteLength(JSON.stringify(JSON.stringify(body)));
 
 /** The first of `items` that fit into one answer; at least one. */
 export function fitting<T>(items: readonly T[]): T[] {

@@ -1,8 +1,7 @@
 /**
  * Publishing an event: store it, then send it to the WebSockets that follow the execution, which whoever publishes does
- * not wait for. A follower is noted
- * before it is sent what it missed, and an event is stored before followers are looked up, so every follower gets
- * every event, by the one way or the other; it drops what comes twice by the sequence number.
+ * not wait for. A follower is noted before it is sent what it missed, and an event is stored before followers are looked
+ * up, so every follower gets every event, by the one way or the other; it drops what comes twice by the sequence number.
  */
 import {
   GoneException,

@@ -29,7 +29,6 @@ import {
   getExecution,
   getSandbox,
   listWarmSandboxes,
-  retireSandbox,
   type SandboxRecord,
   setSandboxStopped,
 } from './store.ts';
@@ -87,7 +86,7 @@ async function claimWarmSandbox(execution: ExecutionRecord): Promise<SandboxReco
 /** Stops a warm sandbox, unless an execution has claimed it meanwhile. */
 export async function retireWarmSandbox(sandboxId: string, reason: string): Promise<void> {
   try {
-    const { task_arn } = await retireSandbox(sandboxId);
+    const { task_arn } = await setSandboxStopped(sandboxId, { unclaimed: true });
     if (task_arn) await stopTask(task_arn, reason);
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;

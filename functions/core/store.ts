@@ -583,21 +583,12 @@ export function claimSandbox(id: string, executionId: string) {
   });
 }
 
-/** @throws ConditionFailed if it had stopped before. */
-export function setSandboxStopped(id: string) {
+/** With `unclaimed` only one of the warm pool. @throws ConditionFailed if it had stopped before, or has been claimed */
+export function setSandboxStopped(id: string, { unclaimed = false } = {}) {
   return update<SandboxRecord>(sandboxKey(id), {
     set: { status: 'stopped' },
     remove: ['work', 'work_at'],
-    where: { status: ['starting', 'ready'] },
-  });
-}
-
-/** Takes a sandbox out of the warm pool for good. @throws ConditionFailed if an execution has claimed it, or it had stopped. */
-export function retireSandbox(id: string) {
-  return update<SandboxRecord>(sandboxKey(id), {
-    set: { status: 'stopped' },
-    remove: ['work', 'work_at'],
-    where: { status: ['starting', 'ready'], execution_id: undefined },
+    where: { status: ['starting', 'ready'], ...(unclaimed && { execution_id: undefined }) },
   });
 }
 

@@ -28,7 +28,7 @@ export async function maintainWarmPool(): Promise<void> {
 async function startWarmSandbox(): Promise<void> {
   const planned = await planSandbox();
   try {
-    await setSandboxTask(planned.sandbox_id, await runTask(planned));
+    await setSandboxTask(planned.sandbox_id, await startSandboxTask(planned));
   } catch (error) {
     // It must not count as one that is about to be ready.
     await retireWarmSandbox(planned.sandbox_id, 'its task was not started');
@@ -36,8 +36,8 @@ async function startWarmSandbox(): Promise<void> {
   }
 }
 
-/** Gives the task's ARN. @throws SandboxNotStarted, and ECS's errors */
-async function runTask({ sandbox_id, manifest_url }: SandboxToStart): Promise<string> {
+/** Starts the task of a planned sandbox; gives its ARN. @throws SandboxNotStarted, and ECS's errors */
+export async function startSandboxTask({ sandbox_id, manifest_url }: SandboxToStart): Promise<string> {
   const { tasks, failures = [] } = await ecs.send(
     new RunTaskCommand({
       cluster: config.sandboxCluster,

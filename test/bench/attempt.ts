@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { RunTaskCommand, StopTaskCommand } from '@aws-sdk/client-ecs';
+import { StopTaskCommand } from '@aws-sdk/client-ecs';
 import { ecs } from '../../functions/core/aws.ts';
 import { config } from '../../functions/core/config.ts';
 import { putJob, resultKey, uploadSize } from '../../functions/core/mailbox.ts';
 import { planSandbox } from '../../functions/core/sandboxes.ts';
+import { startSandboxTask } from '../../functions/core/warm-pool.ts';
 import { findPython } from '../../local/python.ts';
 import { medians, ms, ratio, report, timed } from './measure.ts';
 
@@ -53,22 +54,11 @@ export async function benchAttempt(): Promise<void> {
 }
 
 async function startSandbox() {
-  const { sandbox_id, manifest_url } = await planSandbox('bench');
+  const planned = await planSandbox('bench');
+  const { sandbox_id } = planned;
   let taskArn: string | undefined;
   const started = await timed(async () => {
-    const { tasks } = await ecs.send(
-      new RunTaskCommand({
-        cluster: config.sandboxCluster,
-        taskDefinition: config.sandboxTaskDefinition,
-        group: sandbox_id,
-        overrides: {
-          containerOverrides: [
-            { name: 'sandbox', environment: [{ name: 'MANIFEST_URL', value: manifest_url }] },
-          ],
-        },
-      }),
-    );
-    taskArn = tasks?.[0]?.taskArn;
+    taskArn = await startSandboxTask(planned);
     await uploaded(`mailbox/${sandbox_id}/ready.json`);
   });
   process.stdout.write(`${' '.repeat(13)}a sandbox is ready ${ms(started)} after RunTask\n`);

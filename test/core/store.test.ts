@@ -6,6 +6,7 @@ import { parseMailboxKey, resultSchema } from '../../functions/core/mailbox.ts';
 import type { AttemptRecord, ExecutionRecord } from '../../functions/core/store.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
+import { runResult } from '../support/run-result.ts';
 
 let product: Product;
 let store: typeof import('../../functions/core/store.ts');
@@ -249,20 +250,7 @@ describe('the mailbox is untrusted', () => {
     expect(parseMailboxKey(key)).toEqual(expected);
   });
 
-  const result = {
-    job_id: '1-1',
-    success: true,
-    error_category: null,
-    error: null,
-    error_line: null,
-    traceback: null,
-    locals: {},
-    violations: [],
-    output: '',
-    output_truncated: false,
-    execution_time: 1,
-    artifacts: [],
-  };
+  const result = runResult('1-1');
   const artifact = (name: string, content_type = 'text/plain') => ({
     ...result,
     artifacts: [{ name, size: 1, content_type }],

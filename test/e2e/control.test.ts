@@ -7,6 +7,7 @@ import { python } from '../support/model-server.ts';
 import { children, descendants } from '../support/processes.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
+import { runResult } from '../support/run-result.ts';
 
 let product: Product;
 
@@ -117,23 +118,7 @@ async function sendLateMessages({ execution_id }: Execution) {
   const context = { awsRequestId: 'late' } as never;
   const job_id = `${execution_id}_1-1`;
   const key = `mailbox/${record?.sandbox_id}/results/${job_id}.json`;
-  const result = {
-    job_id,
-    success: true,
-    error_category: null,
-    error: null,
-    error_line: null,
-    traceback: null,
-  };
-  const rest = {
-    locals: {},
-    violations: [],
-    output: 'late',
-    output_truncated: false,
-    execution_time: 1,
-    artifacts: [],
-  };
-  const Body = JSON.stringify({ ...result, ...rest });
+  const Body = JSON.stringify(runResult(job_id, { output: 'late' }));
   await new S3Client().send(new PutObjectCommand({ Bucket: process.env.BUCKET_NAME, Key: key, Body }));
   const stopped = { lastStatus: 'STOPPED', group: record?.sandbox_id ?? '' };
   const failure = { Error: 'SandboxLost' };

@@ -1,5 +1,5 @@
 /** The warm pool and the upkeep: sandboxes that wait, are claimed once, replaced, retired, and never forgotten. */
-import { DescribeTasksCommand, RunTaskCommand } from '@aws-sdk/client-ecs';
+import { DescribeTasksCommand } from '@aws-sdk/client-ecs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { AwsError } from '../../local/aws/http.ts';
 import { python } from '../support/model-server.ts';
@@ -102,18 +102,9 @@ test('the upkeep stops a task that nobody waits for', async () => {
   const { ecs } = await import('../../functions/core/aws.ts');
   const { config } = await import('../../functions/core/config.ts');
   const { createMailbox } = await import('../../functions/core/mailbox.ts');
-  const manifest = await createMailbox('sandbox-orphan', new Date(Date.now() + 3_600_000));
-  const { tasks } = await ecs.send(
-    new RunTaskCommand({
-      cluster: config.sandboxCluster,
-      taskDefinition: config.sandboxTaskDefinition,
-      group: 'sandbox-orphan',
-      overrides: {
-        containerOverrides: [{ name: 'sandbox', environment: [{ name: 'MANIFEST_URL', value: manifest }] }],
-      },
-    }),
-  );
-  const orphan = tasks?.[0]?.taskArn ?? '';
+  const { startSandboxTask } = await import('../../functions/core/warm-pool.ts');
+  const manifest_url = await createMailbox('sandbox-orphan', new Date(Date.now() + 3_600_000));
+  const orphan = await startSandboxTask({ sandbox_id: 'sandbox-orphan', manifest_url });
   await upkeep();
   const status = async () => {
     const described = await ecs.send(

@@ -1,11 +1,12 @@
 /** The states and events that mend what went wrong, each called as Step Functions or EventBridge would. */
-import { DescribeTasksCommand, RunTaskCommand } from '@aws-sdk/client-ecs';
+import { DescribeTasksCommand } from '@aws-sdk/client-ecs';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AttemptRecord, ExecutionRecord } from '../../functions/core/store.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
+import { runResult } from '../support/run-result.ts';
 
 type Handler = (event: never, context: never) => Promise<unknown>;
 
@@ -28,21 +29,6 @@ async function upload(key: string, document: object): Promise<void> {
   const Body = JSON.stringify(document);
   await s3.send(new PutObjectCommand({ Bucket: process.env.BUCKET_NAME, Key: key, Body }));
 }
-
-const result = (job_id: string, output: string) => ({
-  job_id,
-  success: true,
-  error_category: null,
-  error: null,
-  error_line: null,
-  traceback: null,
-  locals: {},
-  violations: [],
-  output,
-  output_truncated: false,
-  execution_time: 0.1,
-  artifacts: [],
-});
 
 let number = 0;
 /** An execution without a workflow, whose attempt waits for a sandbox that has uploaded its result already. */
@@ -84,7 +70,7 @@ async function waitingWithResult(output: string): Promise<[ExecutionRecord, Atte
   });
   await store.assignSandbox(id, sandbox_id, undefined);
   const checking = await store.moveAttempt(attempt, 'checking', { code: { text: 'print(1)' } });
-  await upload(`mailbox/${sandbox_id}/results/${id}_1-1.json`, result(`${id}_1-1`, output));
+  await upload(`mailbox/${sandbox_id}/results/${id}_1-1.json`, runResult(`${id}_1-1`, { output }));
   const execution = await store.getExecution(id);
   if (!execution) throw new Error('no execution');
   return [execution, checking];
@@ -178,20 +164,10 @@ describe('RecordSandbox', () => {
     const { ecs } = await import('../../functions/core/aws.ts');
     const { config } = await import('../../functions/core/config.ts');
     const { planSandbox } = await import('../../functions/core/sandboxes.ts');
-    const { sandbox_id, manifest_url } = await planSandbox('nobody');
-    const { tasks } = await ecs.send(
-      new RunTaskCommand({
-        cluster: config.sandboxCluster,
-        taskDefinition: config.sandboxTaskDefinition,
-        group: sandbox_id,
-        overrides: {
-          containerOverrides: [
-            { name: 'sandbox', environment: [{ name: 'MANIFEST_URL', value: manifest_url }] },
-          ],
-        },
-      }),
-    );
-    const TaskArn = tasks?.[0]?.taskArn ?? '';
+    const { startSandboxTask } = await import('../../functions/core/warm-pool.ts');
+    const planned = await planSandbox('nobody');
+    const { sandbox_id } = planned;
+    const TaskArn = await startSandboxTask(planned);
     await store.setSandboxStopped(sandbox_id);
     const run_task = { Tasks: [{ TaskArn }], Failures: [] };
     await call('record-sandbox', { execution_id: 'nobody', sandbox_id, run_task });

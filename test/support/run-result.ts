@@ -1,0 +1,18 @@
+import type { RunResult } from '../../functions/core/mailbox.ts';
+
+/** The document by which a sandbox hands in a run that went well. */
+export const runResult = (job_id: string, changes: Partial<RunResult> = {}): RunResult => ({
+  job_id,
+  success: true,
+  error_category: null,
+  error: null,
+  error_line: null,
+  traceback: null,
+  locals: {},
+  violations: [],
+  output: '',
+  output_truncated: false,
+  execution_time: 1,
+  artifacts: [],
+  ...changes,
+});
