@@ -11,7 +11,7 @@ interface State {
   End?: boolean;
   Choices?: { Next: string }[];
   Catch?: { ErrorEquals: string[]; Next: string }[];
-  Retry?: object[];
+  Retry?: { ErrorEquals: string[] }[];
   Branches?: Machine[];
   TimeoutSeconds?: number;
   TimeoutSecondsPath?: string;
@@ -60,6 +60,19 @@ describe('workflow.asl.json', () => {
       ]);
       for (const target of targets) expect(States).toHaveProperty(target);
       expect(new Set([StartAt, ...targets])).toEqual(new Set(Object.keys(States)));
+    }
+  });
+
+  // AWS refuses the state machine otherwise, and no validator says so.
+  test('States.ALL stands alone, and last of what is retried and caught', () => {
+    for (const [name, { Retry = [], Catch = [] }] of states) {
+      for (const rules of [Retry, Catch]) {
+        const wild = rules.filter(({ ErrorEquals }) => ErrorEquals.includes('States.ALL'));
+        for (const rule of wild) {
+          expect(rule.ErrorEquals, name).toEqual(['States.ALL']);
+          expect(rule, name).toBe(rules.at(-1));
+        }
+      }
     }
   });
 
