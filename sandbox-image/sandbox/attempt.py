@@ -4,6 +4,9 @@ An attempt is prepared before its job is known: the child is forked, confines it
 it the job, takes what it writes, keeps the time, watches the size of its folder, and returns when nothing of
 it is left. Whatever comes from the child may be forged, except that it has tests attested only by a nonce
 that it does not get before its code has ended.
+
+The time limit runs from the moment the code begins, tests and figures included. Nothing that a child says
+moves it, and nothing that is sent to it is waited for.
 """
 
 import contextlib
@@ -24,7 +27,6 @@ from sandbox.output import Output
 from sandbox.zygote_process import ZygoteLost, ZygoteProcess
 
 START_SECONDS = 10.0  # to confine itself, to check and compile the code
-FINISH_SECONDS = 10.0  # to save figures once the code has ended
 TRACE_SECONDS = 0.25  # to write down where it is before it is killed
 TRACE_PAUSE_SECONDS = 0.02  # with nothing more written, the trace is complete
 END_SECONDS = 5.0  # between SIGKILL and the end
@@ -76,9 +78,9 @@ class Attempt:
         self._ending = Ending(resident_bytes=zygote.abilities.resident_bytes)
         self._isolation: dict[str, str] | None = None
         self._gave_tests = False
-        self._is_finishing = False
         self._is_tracing = False
         self._messages = channel.MessageReader()
+        self._to_send = bytearray()
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(START_SECONDS)
         self._output_fd, output = _pipe()
@@ -111,10 +113,11 @@ class Attempt:
         self._nonce = secrets.token_hex(16)
         self._begun_at = time.monotonic()
         self._set_deadline(max(job.timeout, START_SECONDS), self._time_out)
+        self._channel.setblocking(False)
         self._send(code=job.code, policy=job.policy, timeout=job.timeout, has_tests=job.tests is not None)
         with selectors.DefaultSelector() as selector:
             selector.register(self._zygote.control, selectors.EVENT_READ, self._hear_zygote)
-            selector.register(self._channel, selectors.EVENT_READ, self._read_channel)
+            selector.register(self._channel, selectors.EVENT_READ, self._serve_channel)
             selector.register(self._output_fd, selectors.EVENT_READ, self._read_output)
             selector.register(self._trace_fd, selectors.EVENT_READ, self._read_trace)
             self._serve(selector, on_output)
@@ -139,6 +142,9 @@ class Attempt:
         next_check, next_chunk = self._begun_at + CHECK_SECONDS, self._begun_at + CHUNK_SECONDS
         while self._ending.status is None:
             wake_at = min(self._deadline, next_check, next_chunk)
+            if self._channel in selector.get_map():
+                wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._to_send else 0)
+                selector.modify(self._channel, wanted, self._serve_channel)
             for key, _ in selector.select(max(wake_at - time.monotonic(), 0)):
                 if key.data() == b"":
                     selector.unregister(key.fileobj)
@@ -166,7 +172,7 @@ class Attempt:
         self._trace_until = self._deadline
 
     def _kill(self, why: Stopped) -> None:
-        self._ending.stopped = why
+        self._ending.stopped = self._ending.stopped or why
         self._is_tracing = False
         self._zygote.order({"do": "kill"})
         self._set_deadline(END_SECONDS, self._give_up)
@@ -175,9 +181,7 @@ class Attempt:
         raise ZygoteLost(f"the program did not end within {END_SECONDS:g} s of being killed")
 
     def _hear_zygote(self) -> bytes | None:
-        said = self._zygote.hear()
-        self._ending.status = said["status"]
-        self._ending.peak_bytes = said["peak_bytes"]
+        self._ending.status, self._ending.peak_bytes = self._zygote.hear_end()
         self._ending.seconds = time.monotonic() - self._begun_at
         return None
 
@@ -194,6 +198,10 @@ class Attempt:
                 self._deadline = min(time.monotonic() + TRACE_PAUSE_SECONDS, self._trace_until)
         return data
 
+    def _serve_channel(self) -> bytes | None:
+        self._send_more()
+        return self._read_channel()
+
     def _read_channel(self) -> bytes | None:
         data = _read(self._channel.fileno(), 65536)
         try:
@@ -207,7 +215,7 @@ class Attempt:
         for message in self._messages.feed(data):
             event = message.get("event")
             if event == "ready" and self._isolation is None:
-                self._isolation, self._ending.refused = message["isolation"], message["refused"]
+                self._isolation, self._ending.refused = message.get("isolation", {}), message.get("refused")
             elif event == "taken":
                 self._ending.taken = True
             elif event == "begin" and not self._ending.begun and self._ending.stopped is None:
@@ -217,20 +225,23 @@ class Attempt:
             elif event == "code_done" and self._job.tests is not None and not self._gave_tests:
                 self._gave_tests = True
                 self._send(tests=self._job.tests, nonce=self._nonce)
-            elif event == "finishing" and not self._is_finishing and self._ending.stopped is None:
-                self._is_finishing = True
-                self._set_deadline(FINISH_SECONDS, self._time_out)
             elif event == "end" and self._ending.report is None:
                 self._ending.report = message
                 self._ending.tests_passed = message.get("nonce") == self._nonce
 
     def _send(self, **message: object) -> None:
+        self._to_send += channel.pack(message)
+        self._send_more()
+
+    def _send_more(self) -> None:
+        """Sends what there is room for, without waiting: who does not listen loses its own time."""
         try:
-            self._channel.sendall(channel.pack(message))
-        except TimeoutError:
-            self._kill(Stopped.FORGERY)  # it asked and does not listen
-        except ConnectionError:
-            pass  # it has died: the zygote is about to say so
+            while self._to_send:
+                del self._to_send[: self._channel.send(self._to_send)]
+        except BlockingIOError:
+            pass
+        except ConnectionError:  # it has died: the zygote is about to say so
+            self._to_send.clear()
 
 
 def _pipe() -> tuple[int, int]:

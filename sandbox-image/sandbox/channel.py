@@ -3,10 +3,12 @@
 import json
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 Message = dict[str, Any]
 
+HARNESS_BROKEN = 70  # exit code of a child in which the harness itself failed
 LONGEST_MESSAGE = 4 * 1024 * 1024
 _LENGTH = struct.Struct("!I")
 
@@ -46,10 +48,9 @@ class MessageReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` completes; raises BrokenMessage."""
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Yields the messages that `data` completes; raises BrokenMessage after those that precede it."""
         self._buffer += data
-        messages: list[Message] = []
         while len(self._buffer) >= _LENGTH.size:
             size = _LENGTH.unpack_from(self._buffer)[0]
             if size > LONGEST_MESSAGE:
@@ -57,9 +58,9 @@ class MessageReader:
             end = _LENGTH.size + size
             if len(self._buffer) < end:
                 break
-            messages.append(_parse(bytes(self._buffer[_LENGTH.size : end])))
+            body = bytes(self._buffer[_LENGTH.size : end])
             del self._buffer[:end]
-        return messages
+            yield _parse(body)
 
 
 def _parse(body: bytes) -> Message:

@@ -39,13 +39,8 @@ def preload() -> None:
     warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
 
-def are_open() -> bool:
-    """Whether there are figures that the code has neither saved nor closed."""
-    return bool(_unsaved())
-
-
 def save_open() -> None:
-    """Saves each as figure-N.png in the working folder, never over a file of the code's own."""
+    """Saves what the code has not saved or closed as figure-N.png, never over a file of the code's own."""
     names = (f"figure-{number}.png" for number in itertools.count(1))
     free_names = (name for name in names if not os.path.lexists(name))
     for figure, name in zip(_unsaved(), free_names, strict=False):

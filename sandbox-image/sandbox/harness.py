@@ -145,9 +145,7 @@ class _Program:
         execution_time += time.perf_counter() - start
 
         confinement.use_memory_reserve()  # the code is over: what follows is to succeed
-        if figures.are_open():
-            self._tell(event="finishing")
-            figures.save_open()
+        figures.save_open()
         atexit._run_exitfuncs()
         _flush_files()
         module.__dict__.clear()

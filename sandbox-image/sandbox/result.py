@@ -12,6 +12,7 @@ from typing import Any
 from sandbox import failure
 from sandbox.artifacts import LARGEST_FOLDER, MOST_ENTRIES, Harvest
 from sandbox.attempt import Ending, Stopped
+from sandbox.channel import HARNESS_BROKEN
 from sandbox.jobs import Job
 from sandbox.source import CODE_FILE, lines_of
 from sandbox.values import LONGEST_VALUE, MOST_LOCALS
@@ -21,7 +22,7 @@ Result = dict[str, Any]
 _CATEGORIES = ("syntax_error", "policy_violation", "exception", "test_failure", "memory")
 _MOST_VIOLATIONS = 20
 _LONGEST_POLICY_ERROR = 1_500
-_TRACE_FRAME = re.compile(rb'^  File "main\.py", line (\d+) in (.+)$', re.MULTILINE)
+_TRACE_FRAME = re.compile(rb'^  File "main\.py", line (\d{1,9}) in (.{1,1000})$', re.MULTILINE)
 
 
 def build(job: Job, ending: Ending, harvest: Harvest, memory_bytes: int) -> Result:
@@ -82,7 +83,9 @@ def _no_error() -> Result:
 
 
 def _verdict(job: Job, ending: Ending, exit_code: int, memory_bytes: int) -> Result:
-    if ending.stopped is Stopped.TIMEOUT or exit_code == -signal.SIGXCPU:
+    if ending.stopped is Stopped.TIMEOUT and not ending.begun:
+        return _ended("timeout", "Timeout: Python needs too long to read the program", job, ending)
+    if ending.stopped is Stopped.TIMEOUT:
         return _ended("timeout", f"Timeout: the program ran longer than {job.timeout:g} s", job, ending)
     if ending.stopped is Stopped.FOLDER:
         limit = LARGEST_FOLDER // 2**20
@@ -97,6 +100,11 @@ def _verdict(job: Job, ending: Ending, exit_code: int, memory_bytes: int) -> Res
     if not ending.begun:
         told = "SandboxError: the process ended before it ran the code"
         return {"error_category": "sandbox_error", "error": told}
+    if exit_code == HARNESS_BROKEN:
+        told = (
+            "Killed: the program broke what runs it: it closed its descriptors or changed Python's own parts"
+        )
+        return _ended("exception", told, job, ending)
     if exit_code != 0:
         return _ended("exception", f"SystemExit: {exit_code}", job, ending)
     if job.tests is not None and not ending.tests_passed:

@@ -8,8 +8,9 @@ it started is killed and its folders are removed. It ends with 1 when there can 
 or the manifest are bad, the manifest or its URLs have expired, or the mailbox cannot be reached for a minute.
 
 An attempt is prepared (forked and confined) ahead of its job, so that the job costs no more than its code.
-A prepared attempt or a zygote that has died meanwhile is replaced and the job run once more; had the code
-begun, the result is a sandbox_error. One thread looks for jobs, one uploads in order, this one does the rest.
+A prepared attempt or a zygote that has died meanwhile is replaced and the job run once more; had the child
+taken it, the result is a sandbox_error: no code is run twice. One thread looks for jobs, one uploads in
+order, this one does the rest.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ import signal
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
@@ -137,10 +139,25 @@ class _Supervisor:
             ending = attempt.run(job, self._chunk_uploader(job))
             if ending.refused is not None:
                 return result.sandbox_error(job.job_id, ending.refused)
-            return self._collect(job, attempt, ending) if ending.taken else None
+            if not ending.taken and ending.stopped is None:
+                return None
+            if not ending.begun and ending.trace:
+                log(
+                    "error",
+                    "a child failed before the code began",
+                    trace=ending.trace.decode("utf-8", "replace"),
+                )
+            return self._collect(job, attempt, ending)
         except ZygoteLost as error:
             self._lose_zygote(error)
             return result.sandbox_error(job.job_id, str(error)) if attempt.is_taken else None
+        except (
+            Exception
+        ) as error:  # the last net below all that reads what a child left: none may end the rest
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log("error", "what an attempt left cannot be read", type=type(error).__name__, trace=frames)
+            self._lose_zygote(ZygoteLost("it may still run what cannot be read"))
+            return result.sandbox_error(job.job_id, "what the program left could not be read")
 
     def _clean_up(self) -> None:
         """Removes what attempts that are over have left."""

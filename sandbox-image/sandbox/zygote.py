@@ -31,6 +31,7 @@ import warnings
 from typing import Any, NoReturn
 
 from sandbox import confinement, figures, harness, linux, processes
+from sandbox.channel import HARNESS_BROKEN
 from sandbox.confinement import Confinement
 
 CHANNEL_FD, TRACE_FD = 3, 4  # a child's descriptors above 0 (/dev/null), 1 and 2 (output)
@@ -111,10 +112,11 @@ class _Zygote:
         if self._child == 0:
             try:
                 _be_child(self._rules, self._settings, folder, fds)
-            except BaseException:
-                traceback.print_exc()
+            except BaseException:  # for the supervisor's log: the output is the code's own
+                with contextlib.suppress(BaseException):
+                    os.write(TRACE_FD, traceback.format_exc().encode("utf-8", "replace"))
             finally:
-                os._exit(70)  # whatever happens, a child never becomes a second zygote
+                os._exit(HARNESS_BROKEN)  # whatever happens, a child never becomes a second zygote
         for fd in fds:
             os.close(fd)
 

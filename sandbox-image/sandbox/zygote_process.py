@@ -15,6 +15,7 @@ from sandbox.settings import Settings
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START_SECONDS = 120.0
+_NONSENSE = "the process that attempts are forked from talks nonsense"
 _BOOTSTRAP = (
     "import json, sys; settings = json.loads(sys.argv[1]); "
     "sys.path[:] = [settings['root'], *settings['import_path']]; "
@@ -84,8 +85,21 @@ class ZygoteProcess:
             said = b""
         if not said:
             raise ZygoteLost("the process that attempts are forked from has died")
-        message: dict[str, Any] = json.loads(said)
+        try:
+            message: dict[str, Any] = json.loads(said)
+        except (ValueError, RecursionError) as error:
+            raise ZygoteLost(_NONSENSE) from error
         return message
+
+    def hear_end(self) -> tuple[int, int]:
+        """Status, as of os.wait, and peak memory in bytes of an attempt that is over; raises ZygoteLost."""
+        said = self.hear()
+        try:
+            status, peak_bytes = int(said["status"]), int(said["peak_bytes"])
+            os.waitstatus_to_exitcode(status)
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            raise ZygoteLost(_NONSENSE) from error
+        return status, peak_bytes
 
     def end(self) -> None:
         """Kills it and whatever is left of its attempts."""
