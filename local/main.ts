@@ -2,10 +2,11 @@
 import { ConfigurationError } from '../functions/core/errors.ts';
 import { buildWeb } from './build-web.ts';
 import { loadDotenv } from './dotenv.ts';
+import { packagesInBrief } from './packages.ts';
 import { type Runtime, startRuntime } from './runtime.ts';
 import { readSettings, type Settings } from './settings.ts';
 
-function announce({ url, awsUrl, model, isolation }: Runtime, { dataDir }: Settings): void {
+function announce({ url, awsUrl, model, sandbox }: Runtime, { dataDir }: Settings): void {
   const rows = [
     ['page and API', url],
     ['AWS endpoint', awsUrl],
@@ -17,10 +18,11 @@ function announce({ url, awsUrl, model, isolation }: Runtime, { dataDir }: Setti
     ],
     [
       'isolation',
-      Object.entries(isolation)
+      Object.entries(sandbox.isolation)
         .map(([layer, state]) => `${layer} ${state}`)
         .join(', '),
     ],
+    ['packages', `${packagesInBrief(sandbox.packages)}; Python ${sandbox.python}`],
     ['data', dataDir],
   ];
   const lines = rows.map(([name = '', value]) => `  ${name.padEnd(13)} ${value}`);

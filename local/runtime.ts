@@ -9,12 +9,10 @@
  * The functions are the very handlers that are deployed. They find everything through the environment, as on AWS, so
  * one process can hold one runtime.
  */
-import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { InvokeStore, InvokeStoreBase } from '@aws/lambda-invoke-store';
 import type { APIGatewayProxyResultV2, Handler } from 'aws-lambda';
 import { type Route, routes } from '../functions/api/routes.ts';
@@ -26,6 +24,7 @@ import { startEndpoint } from './aws/endpoint.ts';
 import { callHandler } from './aws/lambda.ts';
 import { type Log, logToStderr } from './aws/log.ts';
 import { startDemoModel } from './demo-model.ts';
+import { describeSandbox, type SandboxDescription } from './describe-sandbox.ts';
 import { startFront } from './front.ts';
 import { findPython } from './python.ts';
 import { PythonFunction } from './python-function.ts';
@@ -38,8 +37,8 @@ export interface Runtime {
   /** Of the local AWS endpoint. */
   awsUrl: string;
   model: { name: string; url: string; demo: boolean };
-  /** The isolation in force, layer by layer. */
-  isolation: Record<string, string>;
+  /** What a sandbox is here. */
+  sandbox: SandboxDescription;
   close(): Promise<void>;
 }
 
@@ -85,7 +84,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
     // Not before the settings above are in force, which the SDK's clients and the logger read once.
     const { setIsolation } = await import('../functions/core/store.ts');
     const launcher = chooseLauncher(settings, python);
-    const isolation = await probeIsolation(launcher, python);
+    const sandbox = await describeSandbox(launcher);
 
     if (!settings.hasModel) {
       const demo = await startDemoModel();
@@ -153,6 +152,8 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       TABLE_NAME: TABLE,
       BUCKET_NAME: BUCKET,
       STATE_MACHINE_ARN,
+      SANDBOX_PYTHON_VERSION: sandbox.python,
+      SANDBOX_PACKAGES: packageList(sandbox.packages),
       SANDBOX_CLUSTER: CLUSTER,
       SANDBOX_TASK_DEFINITION: TASK_DEFINITION,
       SANDBOX_SUBNETS: 'local',
@@ -162,7 +163,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       AWS_LAMBDA_MAX_CONCURRENCY: '1000',
     });
     await createStorage(TABLE, BUCKET);
-    await setIsolation(isolation);
+    await setIsolation(sandbox.isolation);
 
     const front = await startFront({
       host: settings.host,
@@ -196,7 +197,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
         url: config.model.baseURL,
         demo: !settings.hasModel,
       },
-      isolation,
+      sandbox,
       close,
     };
   } catch (error) {
@@ -261,22 +262,11 @@ function chooseLauncher({ sandbox, dataDir }: Settings, python: string): Sandbox
   };
 }
 
-/** What a sandbox would report, asked of the sandbox program itself. */
-async function probeIsolation(launcher: SandboxLauncher, python: string): Promise<Record<string, string>> {
-  if (launcher.kind === 'docker') return { container: 'docker' };
-  const { stdout } = await promisify(execFile)(python, ['-m', 'sandbox', '--isolation'], {
-    cwd: launcher.cwd,
-    env: { ...process.env, SANDBOX_CONFINEMENT: launcher.confinement },
-  });
-  const isolation = JSON.parse(stdout) as Record<string, string>;
-  if (launcher.confinement === 'required' && !isolation.seccomp?.startsWith('on')) {
-    throw new ConfigurationError(
-      `Programs cannot be confined here: seccomp is ${isolation.seccomp}. Install libseccomp (Debian: apt-get install ` +
-        'libseccomp2), or use SANDBOX=docker, or accept the risk with SANDBOX=unconfined.',
-    );
-  }
-  return isolation;
-}
+/** As config reads it. */
+const packageList = (packages: Record<string, string>) =>
+  Object.entries(packages)
+    .map(([name, version]) => `${name}==${version}`)
+    .join(',');
 
 /** Runs the upkeep now and once a minute. Gives what stops it. */
 async function startUpkeep(invoke: (name: string, payload: unknown) => Promise<unknown>) {

@@ -1,4 +1,4 @@
-/** GET /health: whether the service can do its work, with which model and which isolation. */
+/** GET /health: whether the service can do its work, with which model, which isolation and which packages. */
 import { config, DEMO_MODEL } from '../core/config.ts';
 import { apiHandler } from '../core/middleware.ts';
 import { getIsolation } from '../core/store.ts';
@@ -11,6 +11,8 @@ export const handler = apiHandler(async () => ({
     model: { name: config.modelName, demo: config.modelName === DEMO_MODEL },
     /** Layer by layer, as the last sandbox reported it; null before the first. */
     isolation: await getIsolation(),
+    /** What programs may use. */
+    sandbox: { python: config.sandboxPython, packages: config.sandboxPackages },
     defaults: {
       max_retries: config.maxRetries,
       timeout: config.executionTimeout,

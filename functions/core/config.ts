@@ -37,6 +37,18 @@ export const config = {
   get sandboxAssignPublicIp() {
     return oneOf('SANDBOX_ASSIGN_PUBLIC_IP', 'DISABLED', ['ENABLED', 'DISABLED']);
   },
+  /** Version of the Python that runs programs, such as `3.13` or `3.13.9`. */
+  get sandboxPython() {
+    return required('SANDBOX_PYTHON_VERSION');
+  },
+  /** The packages that programs may import: comma-separated pins, such as `numpy==2.4.6,pandas==3.1.1`. */
+  get sandboxPackages(): { name: string; version: string }[] {
+    const pins = (process.env.SANDBOX_PACKAGES ?? '').split(',').filter(Boolean);
+    return pins.map((pin) => {
+      const [name = '', version = ''] = pin.split('==');
+      return { name, version };
+    });
+  },
   get warmSandboxes() {
     return number('WARM_SANDBOXES', 0, { min: 0, max: 100 });
   },

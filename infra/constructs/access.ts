@@ -6,6 +6,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as secrets from 'aws-cdk-lib/aws-secretsmanager';
 import type { Environment } from '../environments.ts';
+import { imagePackages, imagePython } from '../sandbox-image.ts';
 import { acknowledgePatterns } from './acknowledge.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { Storage } from './storage.ts';
@@ -69,6 +70,8 @@ function settingVariables({ environment, originSecret }: Resources) {
     OPENAI_MODEL: model.name,
     OPENAI_BASE_URL: model.baseUrl ?? 'https://api.openai.com/v1',
     WARM_SANDBOXES: String(sandbox.warm),
+    SANDBOX_PYTHON_VERSION: imagePython(),
+    SANDBOX_PACKAGES: imagePackages().join(','),
     // A reference that CloudFormation resolves: the value is in no template.
     ORIGIN_SECRET: originSecret.secretValue.unsafeUnwrap(),
   };

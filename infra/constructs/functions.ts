@@ -130,7 +130,15 @@ export const definitions: Record<Handler, Definition> = {
   'api/get-health': {
     ...EVERY_API,
     items: { SERVICE: ['GetItem'] },
-    settings: ['MAX_RETRIES', 'EXECUTION_TIMEOUT', 'POLICY', 'OPENAI_MODEL', 'ORIGIN_SECRET'],
+    settings: [
+      'MAX_RETRIES',
+      'EXECUTION_TIMEOUT',
+      'POLICY',
+      'OPENAI_MODEL',
+      'SANDBOX_PYTHON_VERSION',
+      'SANDBOX_PACKAGES',
+      'ORIGIN_SECRET',
+    ],
   },
   'api/get-metrics': { ...EVERY_API, items: { SERVICE: ['GetItem'] } },
   'api/get-openapi': { ...EVERY_API, settings: ['AUTH', 'ORIGIN_SECRET'] },

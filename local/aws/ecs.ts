@@ -20,6 +20,7 @@ import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { z } from 'zod';
+import { ConfigurationError } from '../../functions/core/errors.ts';
 import type { Delivery } from './delivery.ts';
 import { AwsError } from './http.ts';
 import { type JsonService, operation } from './json-protocol.ts';
@@ -345,12 +346,7 @@ export class Ecs {
         },
       };
     }
-    return {
-      command: 'docker',
-      args: dockerArguments(task, launcher.image ?? DOCKER_IMAGE, Object.keys(overrides)),
-      // Names of variables in the arguments, values in the environment: arguments can be read by everyone.
-      env: { PATH: path, HOME: process.env.HOME ?? '/', ...dockerEnvironment(), ...overrides },
-    };
+    return dockerCommand(containerName(task), launcher.image, overrides);
   }
 
   #stopTask({ cluster, task: name, reason }: { cluster: string; task: string; reason?: string }): object {
@@ -477,11 +473,14 @@ export async function checkDocker(image = DOCKER_IMAGE): Promise<void> {
     await promisify(execFile)('docker', ['image', 'inspect', '--format', '{{.Id}}', image]);
   } catch (error) {
     const { code, stderr = '' } = error as { code?: unknown; stderr?: string };
-    if (code === 'ENOENT') throw new Error('SANDBOX=docker needs docker, which is not installed.');
+    if (code === 'ENOENT')
+      throw new ConfigurationError('SANDBOX=docker needs docker, which is not installed.');
     if (/no such image/i.test(stderr)) {
-      throw new Error(`The image ${image} is missing. Build it: docker build -t ${image} sandbox-image`);
+      throw new ConfigurationError(
+        `The image ${image} is missing. Build it: docker build -t ${image} sandbox-image`,
+      );
     }
-    throw new Error(`SANDBOX=docker: docker does not answer: ${stderr.trim()}`);
+    throw new ConfigurationError(`SANDBOX=docker: docker does not answer: ${stderr.trim()}`);
   }
 }
 
@@ -489,13 +488,17 @@ export async function checkDocker(image = DOCKER_IMAGE): Promise<void> {
  * As little as the program needs: the supervisor is root in the container, to give each attempt a user id of its own.
  * It shares the host's network, as the endpoint listens on the host's loopback interface; attempts have no network.
  */
-function dockerArguments(task: Task, image: string, variables: string[]): string[] {
+export function dockerCommand(
+  name: string,
+  image = DOCKER_IMAGE,
+  variables: Record<string, string>,
+): { command: string; args: string[]; env: Record<string, string> } {
   const capabilities = ['SETUID', 'SETGID', 'CHOWN', 'KILL', 'DAC_OVERRIDE', 'FOWNER'];
-  return [
+  const args = [
     'run',
     '--rm',
     '--init',
-    `--name=${containerName(task)}`,
+    `--name=${name}`,
     '--network=host',
     '--read-only',
     '--tmpfs=/tmp',
@@ -504,9 +507,12 @@ function dockerArguments(task: Task, image: string, variables: string[]): string
     '--security-opt=no-new-privileges',
     '--memory=2g',
     '--pids-limit=512',
-    ...variables.map((name) => `--env=${name}`),
+    // Names of variables in the arguments, values in the environment: arguments can be read by everyone.
+    ...Object.keys(variables).map((name) => `--env=${name}`),
     image,
   ];
+  const { PATH = '/usr/local/bin:/usr/bin:/bin', HOME = '/' } = process.env;
+  return { command: 'docker', args, env: { PATH, HOME, ...dockerEnvironment(), ...variables } };
 }
 
 const containerName = ({ taskArn }: Pick<Task, 'taskArn'>) => `sandbox-${nameOf(taskArn)}`;

@@ -16,7 +16,6 @@ import contextlib
 import fcntl
 import gc
 import importlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -25,12 +24,11 @@ import resource
 import selectors
 import signal
 import socket
-import sys
 import traceback
 import warnings
 from typing import Any, NoReturn
 
-from sandbox import confinement, figures, harness, linux, processes
+from sandbox import confinement, figures, harness, linux, packages, processes
 from sandbox.channel import HARNESS_BROKEN
 from sandbox.confinement import Confinement
 
@@ -62,7 +60,7 @@ def main(settings: dict[str, Any]) -> NoReturn:
         control,
         event="up",
         python=platform.python_version(),
-        packages=sorted({name for name in _package_names() if name not in {"pip", "setuptools", "wheel"}}),
+        packages=list(packages.installed()),
         resident_bytes=_resident_bytes(),
     )
     _Zygote(control, rules, harness.Settings(settings["import_path"], settings["policy_check"])).serve()
@@ -155,10 +153,6 @@ def _preload() -> None:
         str(frame.groupby("group").describe())
     if importlib.util.find_spec("matplotlib"):
         figures.preload()
-
-
-def _package_names() -> list[str]:
-    return [distribution.metadata["Name"] for distribution in importlib.metadata.distributions(path=sys.path)]
 
 
 def _resident_bytes() -> int:

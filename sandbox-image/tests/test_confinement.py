@@ -1,8 +1,11 @@
 """The layers that confine an attempt: what is told of them, that honest code works, what unconfined means."""
 
 import ctypes
+import importlib.metadata
+import importlib.util
 import json
 import os
+import platform
 import subprocess
 import sys
 import unittest
@@ -249,14 +252,18 @@ class UnconfinedTest(unittest.TestCase):
         self.assertEqual(self.sandbox.run("bytearray(10 ** 10)")["error_category"], "memory")
 
 
-class IsolationOptionTest(unittest.TestCase):
-    def test_prints_the_isolation_in_force(self) -> None:
+class DescribeOptionTest(unittest.TestCase):
+    def test_prints_the_isolation_in_force_and_what_programs_find(self) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "sandbox", "--isolation"], cwd=ROOT, capture_output=True, check=True
+            [sys.executable, "-m", "sandbox", "--describe"], cwd=ROOT, capture_output=True, check=True
         )
-        isolation = json.loads(done.stdout)
-        self.assertEqual(set(isolation), LAYERS)
-        self.assertEqual(isolation["seccomp"], "on")
+        described = json.loads(done.stdout)
+        self.assertEqual(set(described), {"isolation", "python", "packages"})
+        self.assertEqual(set(described["isolation"]), LAYERS)
+        self.assertEqual(described["isolation"]["seccomp"], "on")
+        self.assertEqual(described["python"], platform.python_version())
+        found = importlib.util.find_spec("numpy")
+        self.assertEqual(described["packages"].get("numpy"), found and importlib.metadata.version("numpy"))
 
 
 class MissingFilterTest(unittest.TestCase):

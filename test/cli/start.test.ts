@@ -59,6 +59,7 @@ test('says where it listens, which model, which isolation; Ctrl-C stops everythi
   expect(said).toMatch(/AWS endpoint\s+http:\/\/127\.0\.0\.1:\d+/);
   expect(said).toMatch(/model\s+demo/);
   expect(said).toMatch(/isolation\s+.*seccomp on/);
+  expect(said).toMatch(/packages\s+(standard library only|\S+ \d.*); Python 3\.\d+\.\d+/);
   const children = descendants(child.pid ?? 0);
   expect(children.some(({ command }) => command.includes('-m sandbox'))).toBe(true);
   child.kill('SIGINT');

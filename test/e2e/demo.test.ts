@@ -64,6 +64,7 @@ describe('demo scenarios', () => {
       service: 'Recursive AI Executor',
       model: { name: 'demo', demo: true },
       isolation: { seccomp: expect.stringMatching(/^on/) },
+      sandbox: { python: expect.stringMatching(/^3\.\d+\.\d+/), packages: expect.any(Array) },
     });
   });
 

@@ -363,6 +363,7 @@ describe('Header', () => {
     const health = {
       model: { name: 'some-model', demo: false },
       isolation: null,
+      sandbox: { python: '3.13.9', packages: [{ name: 'numpy', version: '2.4.6' }] },
       defaults: { max_retries: 5, timeout: 30, policy: 'strict' as const },
     };
     render(<Header health={health} isolation={{ seccomp: 'on' }} away={false} />);

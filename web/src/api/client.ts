@@ -7,6 +7,8 @@ export interface Health {
   model: { name: string; demo: boolean };
   /** State of each isolation layer, as the last sandbox reported it; null before the first. */
   isolation: Record<string, string> | null;
+  /** What programs may use. */
+  sandbox: { python: string; packages: { name: string; version: string }[] };
   defaults: { max_retries: number; timeout: number; policy: Policy };
 }
 
