@@ -4,6 +4,7 @@ Nothing of an attempt is alive when its files are read, yet the folder may be a 
 an open folder to a name in it, never through a link.
 """
 
+import contextlib
 import mimetypes
 import os
 import secrets
@@ -46,6 +47,14 @@ class Harvest:
         """Notes a file that is not handed on."""
         if len(self.skipped) < MOST_SKIPPED:
             self.skipped.append({"name": name[:LONGEST_NAME], "reason": reason})
+
+
+def leave_out(folder: str, name: str, data: bytes) -> None:
+    """Removes a file that was put into a working folder, if it is still what was put there."""
+    path = f"{folder}/{name}"
+    with contextlib.suppress(OSError), open(os.open(path, _FILE_FLAGS), "rb") as file:
+        if file.read(len(data) + 1) == data:
+            os.unlink(path)
 
 
 def collect(folder: str) -> Harvest:

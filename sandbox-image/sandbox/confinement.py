@@ -5,7 +5,8 @@
 3. rlimits: memory above the interpreter, processes, file size, open files, no core
 4. its own uid and gid where the supervisor is root, so that it owns nothing else on the machine
 5. no_new_privs, death with its parent, memory hidden from other processes
-6. Landlock: reads Python's own paths, writes the working folder, no network, signals nobody
+6. Landlock: reads Python's own paths and the map of its own memory (by which libraries find each other),
+   writes the working folder, no network, signals nobody
 7. seccomp: see seccomp.py
 
 None of it needs a privilege; where privileges are there (root), 4 uses them and gives them up. Python may
@@ -155,7 +156,8 @@ def _same_user(confinement: Confinement) -> str:
 
 def _restrict_files(confinement: Confinement, folder: str) -> str:
     if confinement.landlock_abi:
-        landlock.restrict(confinement.landlock_abi, confinement.read_only, _WRITABLE_DEVICES, folder)
+        read_only = (*confinement.read_only, f"/proc/{os.getpid()}/maps")
+        landlock.restrict(confinement.landlock_abi, read_only, _WRITABLE_DEVICES, folder)
         return f"on (ABI {confinement.landlock_abi})"
     if confinement.own_uid_missing:
         return "off: this kernel has no Landlock; files of the same user can be read"
@@ -199,6 +201,7 @@ def _clean_environment(folder: str) -> None:
         MPLCONFIGDIR=f"{folder}/.tmp",
         OMP_NUM_THREADS="1",
         OPENBLAS_NUM_THREADS="1",
+        JOBLIB_MULTIPROCESSING="0",  # there is one process: joblib need not find out and warn
         PYTHONDONTWRITEBYTECODE="1",
         PYTHONUTF8="1",
     )

@@ -13,10 +13,13 @@ The confinement stands before the job is read: no byte of it is parsed in a proc
 
 import atexit
 import builtins
+import contextlib
 import errno
 import faulthandler
 import gc
+import importlib.machinery
 import io
+import itertools
 import math
 import os
 import signal
@@ -65,7 +68,7 @@ def run(
 
     confinement.limit_cpu(math.ceil(job["timeout"]) * (os.cpu_count() or 1) + 10)
     _look_like_a_fresh_interpreter(settings, folder)
-    stdout = _open_streams()
+    _open_streams()
     faulthandler.enable(trace_fd, all_threads=False)
     faulthandler.register(signal.SIGUSR1, trace_fd, all_threads=False)
 
@@ -74,8 +77,6 @@ def run(
         report, exit_code = _Program(supervisor, job, code, folder).run()
     else:
         report, exit_code = code, 1
-    gc.collect()
-    _flush(stdout)
     supervisor.sendall(channel.pack({"event": "end", **report}))
     os._exit(exit_code)
 
@@ -114,31 +115,17 @@ class _Program:
         self._has_tests: bool = job["has_tests"]
         self._code = code
         self._folder = folder
+        self._module = _main_module(job["code"])
 
     def run(self) -> tuple[Message, int]:
         """The report for the supervisor and the exit code."""
-        module = types.ModuleType("__main__")
-        module.__dict__.update(__file__=CODE_FILE, __builtins__=builtins)
-        sys.modules["__main__"] = module
-        report: Message = {"error_category": None}
-        exit_code, reached_its_end = 0, False
-
         self._tell(event="begin")
         start = time.perf_counter()
-        try:
-            exec(self._code, module.__dict__)
-            reached_its_end = True
-        except SystemExit as error:
-            exit_code = _exit_code(error)
-            if exit_code:
-                report = failure.describe(error, "exception", self._folder)
-        except BaseException as error:
-            exit_code = 1
-            report = failure.describe(error, "exception", self._folder)
+        report, exit_code = self._run_code()
         execution_time = time.perf_counter() - start
 
-        if reached_its_end and self._has_tests:
-            report = self._run_tests(module.__dict__)
+        if exit_code == 0 and self._has_tests:
+            report = self._run_tests()
         start = time.perf_counter()
         # As at the end of any Python program: waits for threads that are no daemons.
         threading._shutdown()  # type: ignore[attr-defined]
@@ -148,55 +135,110 @@ class _Program:
         figures.save_open()
         atexit._run_exitfuncs()
         _flush_files()
-        module.__dict__.clear()
+        self._let_go()
         return {**report, "execution_time": execution_time}, exit_code
 
-    def _run_tests(self, namespace: dict[str, Any]) -> Message:
+    def _run_code(self) -> tuple[Message, int]:
+        try:
+            exec(self._code, self._module.__dict__)
+        except SystemExit as error:
+            exit_code = _exit_code(error)
+            if exit_code:
+                return failure.describe(error, "exception", self._folder), exit_code
+        except BaseException as error:
+            described = failure.describe(error, "exception", self._folder)
+            _call_excepthook(error)
+            return described, 1
+        return {"error_category": None}, 0
+
+    def _run_tests(self) -> Message:
         self._tell(event="code_done")
         answer = channel.receive(self._supervisor)
         if answer is None:
             os._exit(1)
         try:
-            verdict.run_tests(answer["tests"], namespace)
+            verdict.run_tests(answer["tests"], self._module.__dict__)
         except BaseException as error:
             return failure.describe(error, "test_failure", self._folder)
         return {"error_category": None, "nonce": answer["nonce"]}
+
+    def _let_go(self) -> None:
+        """Ends the life of what the code left; each `__del__` finds its globals, as when Python ends."""
+        sys.modules.pop("__main__", None)
+        del self._module, self._code
+        gc.collect()
 
     def _tell(self, **message: object) -> None:
         self._supervisor.sendall(channel.pack(message))
 
 
+def _main_module(source: str) -> types.ModuleType:
+    """What `python3 main.py` makes of a file; also the file itself, for who opens `__file__`."""
+    with open(CODE_FILE, "w", encoding="utf-8", newline="") as file:
+        file.write(source)
+    module = types.ModuleType("__main__")
+    module.__dict__.update(
+        __loader__=importlib.machinery.SourceFileLoader("__main__", CODE_FILE),
+        __builtins__=builtins,
+        __file__=CODE_FILE,
+        __cached__=None,
+    )
+    if sys.version_info < (3, 14):
+        module.__annotations__ = {}
+    sys.modules["__main__"] = module
+    return module
+
+
 def _look_like_a_fresh_interpreter(settings: Settings, folder: str) -> None:
     sys.argv = [CODE_FILE]
+    sys.orig_argv = [sys.executable, CODE_FILE]
+    sys.set_int_max_str_digits(0)  # the time limit bounds what long numbers cost
     sys.path[:] = [folder, *settings.import_path]
     for name in [name for name in sys.modules if name.partition(".")[0] in ("sandbox", "policy")]:
         del sys.modules[name]  # the code may have modules of these names
     threading.stack_size(_THREAD_STACK_BYTES)
+    threading._counter = itertools.count(1).__next__  # type: ignore[attr-defined]  # the zygote had threads
     tempfile.tempdir = None
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()  # or each attempt would draw the same numbers
 
 
-def _open_streams() -> io.TextIOWrapper:
-    """Gives stdout and stderr one buffer, flushed at each line: what they say stays in order."""
-    output = io.BufferedWriter(io.FileIO(1, "w", closefd=False), 65536)
-    for name in ("stdout", "stderr"):
-        stream = io.TextIOWrapper(
-            output, "utf-8", "backslashreplace", line_buffering=True, write_through=True
-        )
+def _open_streams() -> None:
+    """Opens stdout and stderr without a buffer: in order, and no end of the process loses a word."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        raw: Any = io.FileIO(number, "w", closefd=False)
+        raw.name = f"<{name}>"
+        stream: Any = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)
+        stream.mode = "w"
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 – lasts as long as the process
-    return stream
+
+
+def _call_excepthook(error: BaseException) -> None:
+    """Python's own would print what the result tells; one that the code has set does its work."""
+    if sys.excepthook is not sys.__excepthook__:
+        traceback = error.__traceback__
+        with contextlib.suppress(BaseException):
+            sys.excepthook(type(error), error, traceback and traceback.tb_next)
 
 
 def _exit_code(error: SystemExit) -> int:
-    """What Python itself makes of it: a text is printed and means 1."""
-    if error.code is None:
-        return 0
-    if isinstance(error.code, int):
-        return error.code & 0xFF
-    print(error.code, file=sys.stderr)
+    """What Python makes of it: an integer is the code, anything else is printed and means 1.
+
+    An integer of more than a byte is not 0 because its lowest byte is: whoever leaves with 256 does not mean
+    success. It becomes 255, as what is too large does in Python itself.
+    """
+    try:
+        code = error.code
+        if code is None:
+            return 0
+        if isinstance(code, int):
+            number = int.__index__(code)
+            return number and (number & 0xFF or 255) if -(2**63) <= number < 2**63 else 255
+        print(code, file=sys.stderr)
+    except BaseException:  # a property or a __str__ of the code's own
+        return 1
     return 1
 
 

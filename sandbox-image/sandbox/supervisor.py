@@ -34,6 +34,7 @@ from sandbox.log import log
 from sandbox.mailbox import MailboxError, MailboxLost, Uploads, fetch_manifest
 from sandbox.result import Result
 from sandbox.settings import BadSetting, Settings
+from sandbox.source import CODE_FILE
 from sandbox.watcher import Watcher
 from sandbox.zygote_process import ZygoteLost, ZygoteProcess
 
@@ -183,6 +184,7 @@ class _Supervisor:
 
     def _collect(self, job: Job, attempt: Attempt, ending: Ending) -> Result:
         """Uploads what the code left, then words the result."""
+        artifacts.leave_out(attempt.folder, CODE_FILE, job.code.encode("utf-8", "surrogatepass"))
         found = artifacts.collect(attempt.folder)
         handed_over = Harvest(skipped=found.skipped)
         for artifact in found.artifacts:

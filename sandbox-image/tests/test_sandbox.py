@@ -1,6 +1,7 @@
 """What a sandbox makes of code: results, errors, output, tests. A real supervisor, zygote and children."""
 
 import importlib.util
+import json
 import os
 import signal
 import sys
@@ -205,8 +206,10 @@ class ResultTest(SandboxTest):
         first = self.run_code(
             "import json, random\njson.hidden = 1\nprint(random.random())\nopen('a', 'w').close()"
         )
-        second = self.run_code("import json, os, random\nprint(hasattr(json, 'hidden'), os.listdir())")
-        self.assertEqual(second["output"], "False ['.tmp']\n")
+        second = self.run_code(
+            "import json, os, random\nprint(hasattr(json, 'hidden'), sorted(os.listdir()))"
+        )
+        self.assertEqual(second["output"], "False ['.tmp', 'main.py']\n")
         third = self.run_code("import random\nprint(random.random())")
         self.assertNotEqual(first["output"], third["output"])
 
@@ -284,6 +287,23 @@ class OutputTest(SandboxTest):
         self.assertEqual(names[0], f"started/{job_id}.json")
         self.assertEqual(names[-1], f"results/{job_id}.json")
 
+    def test_text_without_a_line_end_is_streamed_and_kept_however_the_program_ends(self) -> None:
+        job_id = self.sandbox.submit("import time\nprint('dots ..€', end='')\ntime.sleep(60)", timeout=0.9)
+        chunk = self.sandbox.mailbox.wait_for(f"output/{job_id}/1.json")
+        self.assertEqual(json.loads(chunk)["text"], "dots ..€")
+        result = self.sandbox.result_of(job_id)
+        self.assertEqual((result["error_category"], result["output"]), ("timeout", "dots ..€"))
+        for end in (
+            "import os; os._exit(0)",
+            "import os; os.kill(os.getpid(), 9)",
+            "import ctypes; ctypes.string_at(0)",
+            "x = bytearray(10 ** 10)",
+            "import os; os.abort()",
+        ):
+            with self.subTest(end):
+                code = f"import sys\nprint('a', end=' ')\nsys.stderr.write('b ')\nprint('c', end='')\n{end}"
+                self.assertEqual(self.run_code(code)["output"], "a b c")
+
     def test_short_program_uploads_no_chunk(self) -> None:
         result = self.run_code("print('short')")
         names = [name for name in self.sandbox.mailbox.names() if f"/{result['job_id']}" in name]
@@ -344,6 +364,7 @@ class TestsOfATaskTest(SandboxTest):
     def test_ending_early_does_not_pass(self) -> None:
         for code in (
             "import sys; sys.exit(0)",
+            "import sys; sys.exit(0)\ndef add(a, b): return a + b",
             "import os; os._exit(0)",
             "import os\ndef add(a, b): os._exit(0)",
             "import sys\ndef add(a, b): sys.exit(0)",
@@ -352,8 +373,44 @@ class TestsOfATaskTest(SandboxTest):
             with self.subTest(code):
                 result = self.run_code(code, tests="assert add(2, 2) == 4")
                 self.assertEqual(result["error_category"], "test_failure")
-        early = self.run_code("import sys; sys.exit(0)", tests="assert True")
+        early = self.run_code("import os; os._exit(0)", tests="assert True")
         self.assertEqual(early["error"], "the program ended before the tests were run")
+
+    def test_program_that_ends_by_exit_code_0_is_tested(self) -> None:
+        for end in (
+            "def main(): return 0\nraise SystemExit(main())",
+            "import sys\nif __name__ == '__main__': sys.exit()",
+            "import sys\nsys.exit(0)",
+            "exit()",
+            "quit(0)",
+            "import unittest\nunittest.main()" if sys.version_info < (3, 12) else "raise SystemExit",
+            "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\nunittest.main()",
+        ):
+            with self.subTest(end):
+                result = self.run_code(f"{self.CODE}{end}", tests="assert add(2, 2) == 4")
+                self.assertTrue(result["success"], result)
+                result = self.run_code(f"{self.CODE}{end}", tests="assert add(2, 2) == 5")
+                self.assertEqual(result["error_category"], "test_failure")
+
+    def test_program_that_ends_by_another_exit_code_is_not(self) -> None:
+        for end, exit_code in (
+            ("import sys; sys.exit(3)", 3),
+            ("import sys; sys.exit(True)", 1),
+            ("import sys; sys.exit(-1)", 255),
+            ("import sys; sys.exit(256)", 255),
+            ("import sys; sys.exit(2 ** 70)", 255),
+            ("import sys; sys.exit(0.0)", 1),
+            ("import sys; sys.exit('')", 1),
+            ("import sys\nclass Odd:\n    def __str__(self): raise SystemExit(0)\nsys.exit(Odd())", 1),
+            ("class Odd(SystemExit):\n    code = property(lambda self: 1 / 0)\nraise Odd", 1),
+            ("class Odd(int):\n    def __index__(self): return 0\nraise SystemExit(Odd(4))", 4),
+        ):
+            with self.subTest(end):
+                for tests in (None, "assert True"):
+                    result = self.run_code(end, tests=tests)
+                    self.assertEqual(
+                        (result["error_category"], result["exit_code"]), ("exception", exit_code)
+                    )
 
     def test_verdict_cannot_be_forged_while_the_code_runs(self) -> None:
         forge = """
