@@ -6,6 +6,7 @@
 import * as z from 'zod';
 import { ownExecution } from '../core/access.ts';
 import { Problem } from '../core/errors.ts';
+import { LIMITS, text } from '../core/execution.ts';
 import { artifactKey, jobId, onSite, presign } from '../core/mailbox.ts';
 import { apiHandler, check } from '../core/middleware.ts';
 import { listAttempts } from '../core/store.ts';
@@ -17,7 +18,7 @@ export const querySchema = z.strictObject({
     .min(1, 'must be at least 1')
     .optional(),
   /** Instead of the one in the path, where API Gateway takes a % or a ? of it for more than a character. */
-  name: z.string().max(200).optional(),
+  name: text(LIMITS.artifacts.name).optional(),
 });
 
 const URL_LIFETIME = 300;
@@ -33,9 +34,8 @@ export const handler = apiHandler(async ({ owner, path, query }) => {
     const artifact = attempt.artifacts.find(({ name }) => name === wantedName);
     if (!artifact || !attempt.sandbox_id) continue;
     const inline = INLINE_TYPES.includes(artifact.content_type);
-    const file = encodeURIComponent(artifact.name.split('/').at(-1) ?? 'file');
     const url = await presign(artifactKey(attempt.sandbox_id, jobId(attempt), artifact.name), URL_LIFETIME, {
-      disposition: `${inline ? 'inline' : 'attachment'}; filename*=UTF-8''${file}`,
+      disposition: `${inline ? 'inline' : 'attachment'}; filename*=${extValue(artifact.name.split('/').at(-1) ?? 'file')}`,
       type: inline ? artifact.content_type : 'application/octet-stream',
     });
     return { status: 302, headers: { location: onSite(url) } };
@@ -47,3 +47,9 @@ export const handler = apiHandler(async ({ owner, path, query }) => {
     `No attempt of this execution left a file "${wantedName}".`,
   );
 });
+
+/** RFC 8187: a parameter's value of any characters. */
+function extValue(value: string): string {
+  const encode = (character: string) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
+  return `UTF-8''${encodeURIComponent(value).replace(/['()*]/g, encode)}`;
+}

@@ -1,20 +1,18 @@
 /** Taking in what a sandbox uploaded. All of it is untrusted; a document that is late or comes twice changes nothing. */
+import {
+  CONTRACT_LIMITS,
+  leftOutSchema,
+  outputSchema,
+  type ReceivedResult,
+  readySchema,
+  receivedResultSchema,
+  uploadedArtifactSchema,
+} from './contract.ts';
 import { ConditionFailed, MalformedUpload } from './errors.ts';
-import type { Artifact } from './execution.ts';
+import type { Artifact, SkippedArtifact } from './execution.ts';
 import { endAttempt, type Verdict } from './lifecycle.ts';
 import { logger } from './logger.ts';
-import {
-  artifactKey,
-  jobId,
-  outputSchema,
-  type RunResult,
-  readUpload,
-  readySchema,
-  resultKey,
-  resultSchema,
-  type Upload,
-  uploadSize,
-} from './mailbox.ts';
+import { artifactKey, jobId, readUpload, resultKey, type Upload, uploadSize } from './mailbox.ts';
 import { measure } from './metrics.ts';
 import { publish } from './publish.ts';
 import {
@@ -59,8 +57,10 @@ async function collectOutput(attempt: AttemptRecord, key: string): Promise<void>
 async function collectReady(sandboxId: string, key: string): Promise<void> {
   const ready = await readUpload(key, readySchema);
   if (!ready) return;
+  const { sandbox_id, ...facts } = ready;
+  if (sandbox_id !== sandboxId) throw new MalformedUpload(`${key} is of sandbox ${sandbox_id}`);
   try {
-    const sandbox = await setSandboxReady(sandboxId, ready);
+    const sandbox = await setSandboxReady(sandboxId, facts);
     measure('SandboxStartTime', (Date.now() - Date.parse(sandbox.created_at)) / 1000);
     await setIsolation(ready.isolation);
     if (!sandbox.execution_id) return;
@@ -105,12 +105,12 @@ export async function takeResult(
   attempt: AttemptRecord,
 ): Promise<Verdict | null> {
   if (!attempt.sandbox_id) return null;
-  const result = await readUpload(resultKey(attempt.sandbox_id, jobId(attempt)), resultSchema);
+  const result = await readUpload(resultKey(attempt.sandbox_id, jobId(attempt)), receivedResultSchema);
   if (!result) return null;
   if (result.job_id !== jobId(attempt)) throw new MalformedUpload(`result of job ${result.job_id}`);
   // Of a short run, the word that it began may come after its result.
   await collectStarted(attempt);
-  const artifacts = await uploadedArtifacts(attempt.sandbox_id, result);
+  const files = await takeFiles(attempt.sandbox_id, result);
   return endAttempt(execution, attempt, result.success ? 'succeeded' : 'failed', {
     output: await storeText(outputKey(attempt.execution_id, attempt.attempt), result.output),
     output_truncated: result.output_truncated,
@@ -121,17 +121,57 @@ export async function takeResult(
     locals: result.locals,
     violations: result.violations,
     execution_time: result.execution_time,
-    artifacts,
+    exit_code: result.exit_code ?? null,
+    signal: result.signal ?? null,
+    peak_memory_bytes: result.peak_memory_bytes ?? null,
+    ...files,
   });
 }
 
-/** The artifacts that were really uploaded, with their real sizes. */
-async function uploadedArtifacts(sandboxId: string, result: RunResult): Promise<Artifact[]> {
-  const found = await Promise.all(
-    result.artifacts.map(async ({ name, content_type }) => {
-      const size = await uploadSize(artifactKey(sandboxId, result.job_id, name));
-      return size === null ? [] : [{ name, size, content_type }];
-    }),
+interface Files {
+  artifacts: Artifact[];
+  artifacts_skipped: SkippedArtifact[];
+}
+
+/** The artifacts that were really uploaded, with their real sizes, and what was left out on either side. */
+async function takeFiles(
+  sandboxId: string,
+  { job_id, artifacts, artifacts_skipped }: ReceivedResult,
+): Promise<Files> {
+  const files: Files = {
+    artifacts: [],
+    artifacts_skipped: artifacts_skipped.flatMap((one) => leftOutSchema.safeParse(one).data ?? []),
+  };
+  const skip = (one: unknown, reason: string) =>
+    files.artifacts_skipped.push({ name: shownName(one), reason });
+  const names = new Set<string>();
+  for (const one of artifacts) {
+    const { data } = uploadedArtifactSchema.safeParse(one);
+    if (!data) skip(one, 'its name or type is not allowed');
+    else if (names.has(data.name)) skip(one, 'there is another of this name');
+    else if (names.size === CONTRACT_LIMITS.files) skip(one, `more than ${CONTRACT_LIMITS.files} files`);
+    else {
+      names.add(data.name);
+      files.artifacts.push(data);
+    }
+  }
+  const sizes = await Promise.all(
+    files.artifacts.map(({ name }) => uploadSize(artifactKey(sandboxId, job_id, name))),
   );
-  return found.flat();
+  files.artifacts = files.artifacts.flatMap((artifact, index) => {
+    const size = sizes[index] ?? null;
+    if (size !== null) return [{ ...artifact, size }];
+    skip(artifact, 'it was not uploaded');
+    return [];
+  });
+  files.artifacts_skipped.splice(CONTRACT_LIMITS.skipped);
+  return files;
+}
+
+/** The name that an entry of a result has, made fit to be shown. */
+function shownName(one: unknown): string {
+  const name = (one as { name?: unknown } | null)?.name;
+  if (typeof name !== 'string') return '?';
+  const characters = [...name.toWellFormed().replace(/\p{Cc}/gu, '\ufffd')];
+  return characters.slice(0, CONTRACT_LIMITS.name).join('');
 }

@@ -14,6 +14,8 @@
  */
 import * as z from 'zod';
 
+const MIB = 1024 * 1024;
+
 export const LIMITS = {
   /** characters of a prompt */
   prompt: 20_000,
@@ -24,7 +26,20 @@ export const LIMITS = {
   maxRetries: 10,
   /** seconds of one attempt */
   timeout: 300,
+  /** Files that an attempt may hand over: how many, bytes of one and of all, characters of a name. */
+  artifacts: { files: 20, fileBytes: 10 * MIB, totalBytes: 25 * MIB, name: 200 },
 } as const;
+
+/**
+ * A text of at most `max` characters (code points, as Python and JSON Schema count them). Halves of surrogate pairs,
+ * which neither UTF-8 nor the store can hold, become replacement characters.
+ */
+export const text = (max: number) =>
+  z
+    .string()
+    .overwrite((value) => value.toWellFormed())
+    .refine((value) => value.length <= max || [...value].length <= max, `must have at most ${max} characters`)
+    .meta({ maxLength: max });
 
 export const policySchema = z.enum(['strict', 'standard']).meta({
   description:
@@ -101,8 +116,8 @@ export type Usage = z.infer<typeof usageSchema>;
 export const violationSchema = z
   .object({
     line: z.int().min(1),
-    rule: z.string().max(100),
-    message: z.string().max(1_000).meta({ description: 'What is wrong and what to use instead.' }),
+    rule: text(100),
+    message: text(1_000).meta({ description: 'What is wrong and what to use instead.' }),
   })
   .meta({ id: 'Violation' });
 export type Violation = z.infer<typeof violationSchema>;
@@ -115,6 +130,14 @@ export const artifactSchema = z
   })
   .meta({ id: 'Artifact' });
 export type Artifact = z.infer<typeof artifactSchema>;
+
+export const skippedArtifactSchema = z
+  .object({
+    name: z.string().meta({ description: 'As far as it can be shown: for people, not for requests.' }),
+    reason: z.string().meta({ description: 'Such as `larger than 10 MB`.' }),
+  })
+  .meta({ id: 'SkippedArtifact' });
+export type SkippedArtifact = z.infer<typeof skippedArtifactSchema>;
 
 export const attemptSchema = z
   .object({
@@ -137,7 +160,31 @@ export const attemptSchema = z
     traceback: z.string().nullable(),
     violations: z.array(violationSchema),
     execution_time: z.number().min(0).nullable().meta({ description: 'Seconds the code ran.' }),
-    artifacts: z.array(artifactSchema),
+    exit_code: z
+      .int()
+      .nullable()
+      .default(null)
+      .meta({ description: 'Of its process; null if it was ended by a signal or was not run.' }),
+    signal: z
+      .string()
+      .nullable()
+      .default(null)
+      .meta({ description: 'That ended its process, such as `SIGSEGV`.' }),
+    peak_memory_bytes: z.int().min(0).nullable().default(null),
+    artifacts: z.array(artifactSchema).meta({
+      description:
+        `Files that the code left: at most ${LIMITS.artifacts.files}, of ${LIMITS.artifacts.fileBytes / MIB} MB ` +
+        `each and ${LIMITS.artifacts.totalBytes / MIB} MB in all, with names (folders and all) of at most ` +
+        `${LIMITS.artifacts.name} printable characters. Hidden files are not handed over.`,
+    }),
+    artifacts_skipped: z
+      .array(skippedArtifactSchema)
+      .default([])
+      .meta({ description: 'Files that were left out, and why.' }),
+    without_output: z.boolean().default(false).meta({
+      description:
+        'It succeeded and nothing is to be seen of it: it printed nothing, left no file and had no tests.',
+    }),
     usage: usageSchema.nullable(),
     started_at: z.iso.datetime(),
     generated_at: z.iso.datetime().nullable(),

@@ -8,6 +8,7 @@
  *   endExecution      the final status, counters, the sandbox is stopped, the end is published
  *   cancelExecution   the same, and the workflow is stopped
  */
+import { stripVTControlCharacters } from 'node:util';
 import { withFittingOutputs } from './answer-size.ts';
 import { newAttempt, sumUsage } from './attempts.ts';
 import { ConditionFailed } from './errors.ts';
@@ -79,13 +80,13 @@ export function toSummary(record: ExecutionRecord): ExecutionSummary {
 /** An attempt as the API shows it. `shown` is what only the events hold so far: the code or output while it comes. */
 async function toAttempt(
   record: AttemptRecord,
-  totalAttempts: number,
+  { max_retries, tests }: ExecutionRecord,
   shown: { code?: string; output?: string } = {},
 ): Promise<Attempt> {
   const [code, output] = await Promise.all([readText(record.code), readText(record.output)]);
   return {
     attempt: record.attempt,
-    total_attempts: totalAttempts,
+    total_attempts: max_retries,
     status: record.status,
     success: record.status === 'succeeded',
     code: code ?? shown.code ?? null,
@@ -97,7 +98,12 @@ async function toAttempt(
     traceback: record.traceback,
     violations: record.violations,
     execution_time: record.execution_time,
+    exit_code: record.exit_code ?? null,
+    signal: record.signal ?? null,
+    peak_memory_bytes: record.peak_memory_bytes ?? null,
     artifacts: record.artifacts,
+    artifacts_skipped: record.artifacts_skipped ?? [],
+    without_output: tests === null && isWithoutOutput(record, output),
     usage: record.usage,
     started_at: record.started_at,
     generated_at: record.generated_at,
@@ -105,6 +111,15 @@ async function toAttempt(
     run_started_at: record.run_started_at,
     finished_at: record.finished_at,
   };
+}
+
+/** Whether a program did well and there is nothing to be seen of it: no text (spaces and colours are none), no file. */
+function isWithoutOutput(
+  { status, artifacts, artifacts_skipped = [] }: AttemptRecord,
+  output: string | null,
+) {
+  if (status !== 'succeeded' || artifacts.length > 0 || artifacts_skipped.length > 0) return false;
+  return /^[\s\p{Cc}\p{Cf}]*$/u.test(stripVTControlCharacters(output ?? ''));
 }
 
 /** The code and output of an unfinished attempt, put together from its events. */
@@ -134,7 +149,7 @@ export async function readExecution(record: ExecutionRecord): Promise<Execution>
   const results = withFittingOutputs(
     await Promise.all(
       attempts.map((attempt) =>
-        toAttempt(attempt, current.max_retries, attempt.finished_at ? {} : shownSoFar(events, attempt)),
+        toAttempt(attempt, current, attempt.finished_at ? {} : shownSoFar(events, attempt)),
       ),
     ),
   );
@@ -205,7 +220,7 @@ export async function endAttempt(
     announce = publishOnce;
   }
   if (ended.finished_at) {
-    const result = await toAttempt(ended, execution.max_retries);
+    const result = await toAttempt(ended, execution);
     await announce(execution.execution_id, {
       type: 'attempt.finished',
       attempt: ended.attempt,

@@ -9,7 +9,8 @@
  *   mailbox/{sandbox}/artifacts/…       │
  *   mailbox/{sandbox}/results/…         ┘
  *
- * Everything below mailbox/ is untrusted input: bounded by the POST policy, checked by these schemas before use.
+ * Everything below mailbox/ is untrusted input: bounded by the POST policy, checked by the schemas of contract.ts, which
+ * describes each document, before use.
  */
 import {
   GetObjectCommand,
@@ -23,8 +24,9 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import * as z from 'zod';
 import { s3 } from './aws.ts';
 import { config } from './config.ts';
+import { type Job, type Manifest, uploadName, type WakeJob } from './contract.ts';
 import { MalformedUpload } from './errors.ts';
-import { errorCategorySchema, type Policy, violationSchema } from './execution.ts';
+import { LIMITS } from './execution.ts';
 
 /**
  * Seconds that a sandbox may live: its presigned URLs end then, if not sooner with the session of the function that
@@ -34,7 +36,7 @@ export const SANDBOX_LIFETIME = 2 * 3600;
 /** Seconds within which a task must have fetched its manifest. */
 const MANIFEST_LIFETIME = 1800;
 /** Bytes of one upload: the largest artifact that the sandbox sends. */
-const MAX_UPLOAD_BYTES = 10 * 1024 * 1024;
+const MAX_UPLOAD_BYTES = LIMITS.artifacts.fileBytes;
 /** Bytes of a JSON document; the output in a result is cut at 1 MiB, which JSON may escape to six times as much. */
 const MAX_DOCUMENT_BYTES = 8 * 1024 * 1024;
 
@@ -44,7 +46,7 @@ const mailboxPrefix = (sandboxId: string) => `mailbox/${sandboxId}/`;
 export const resultKey = (sandboxId: string, jobId: string) =>
   `${mailboxPrefix(sandboxId)}results/${jobId}.json`;
 export const artifactKey = (sandboxId: string, jobId: string, name: string) =>
-  `${mailboxPrefix(sandboxId)}artifacts/${jobId}/${name}`;
+  `${mailboxPrefix(sandboxId)}artifacts/${jobId}/${uploadName(name)}`;
 
 /** A run: an attempt of an execution in one sandbox. */
 export interface Run {
@@ -55,50 +57,6 @@ export interface Run {
 
 /** The name of a run, from which `parseMailboxKey` has the run again. */
 export const jobId = ({ execution_id, attempt, run }: Run) => `${execution_id}_${attempt}-${run}`;
-
-export interface Job {
-  job_id: string;
-  code: string;
-  tests: string | null;
-  /** seconds */
-  timeout: number;
-  policy: Policy;
-}
-
-const text = (max: number) => z.string().max(max);
-
-export const readySchema = z.object({
-  isolation: z.record(text(50), text(200)),
-  packages: z.array(text(100)).max(2_000),
-});
-export const outputSchema = z.object({
-  job_id: text(128),
-  chunk: z.int().min(1).max(10_000),
-  text: text(20_000),
-});
-export const resultSchema = z.object({
-  job_id: text(128),
-  success: z.boolean(),
-  error_category: errorCategorySchema.exclude(['no_code', 'model_error']).nullable(),
-  error: text(10_000).nullable(),
-  error_line: z.int().min(1).nullable(),
-  traceback: text(20_000).nullable(),
-  locals: z.record(text(200), text(1_000)).refine((values) => Object.keys(values).length <= 50),
-  violations: z.array(violationSchema).max(100),
-  output: text(2 * 1024 * 1024),
-  output_truncated: z.boolean(),
-  execution_time: z.number().min(0),
-  artifacts: z
-    .array(
-      z.object({
-        name: text(200).regex(/^(?!\/)(?!.*(^|\/)\.\.?(\/|$))[^\p{Cc}\\]+$/u, 'must be a relative path'),
-        size: z.int().min(0),
-        content_type: text(100).regex(/^[\w.+-]+\/[\w.+-]+(; ?charset=[\w-]+)?$/),
-      }),
-    )
-    .max(100),
-});
-export type RunResult = z.infer<typeof resultSchema>;
 
 const MAILBOX_KEY =
   /^mailbox\/(?<sandboxId>[\w-]+)\/(?<kind>[a-z]+)(?:\/(?<id>[\w-]+)_(?<attempt>\d{1,4})-(?<run>\d{1,4}))?(?:\/(?<chunk>\d+))?\.json$/;
@@ -136,19 +94,21 @@ export async function createMailbox(sandboxId: string, expiresAt: Date): Promise
       Expires: SANDBOX_LIFETIME,
     }),
   ]);
-  await putJson(manifestKey(sandboxId), {
+  const manifest: Manifest = {
     sandbox_id: sandboxId,
     expires_at: expiresAt.toISOString(),
     job_url: jobUrl,
     upload: { ...post, prefix, max_bytes: MAX_UPLOAD_BYTES },
-  });
+  };
+  await putJson(manifestKey(sandboxId), manifest);
   return presign(manifestKey(sandboxId), MANIFEST_LIFETIME);
 }
 
 export const putJob = (sandboxId: string, job: Job) => putJson(jobKey(sandboxId), job);
 
 /** Has a sandbox that has waited long, and so looks rarely, look often again: a job comes soon. */
-export const wakeSandbox = (sandboxId: string) => putJson(jobKey(sandboxId), { job_id: 'wake', wake: true });
+export const wakeSandbox = (sandboxId: string) =>
+  putJson(jobKey(sandboxId), { job_id: 'wake', wake: true } satisfies WakeJob);
 
 /** Reads and checks a document that a sandbox uploaded; null if there is none. @throws MalformedUpload */
 export async function readUpload<T>(key: string, schema: z.ZodType<T>): Promise<T | null> {

@@ -39,6 +39,7 @@ import {
   type ExecutionStatus,
   executionStatusesBefore,
   type Policy,
+  type SkippedArtifact,
   type Usage,
   type Violation,
 } from './execution.ts';
@@ -81,7 +82,12 @@ export interface AttemptRecord {
   locals: Record<string, string>;
   violations: Violation[];
   execution_time: number | null;
+  /** This and the two below are not in records of earlier versions, as is `artifacts_skipped`. */
+  exit_code?: number | null;
+  signal?: string | null;
+  peak_memory_bytes?: number | null;
   artifacts: Artifact[];
+  artifacts_skipped?: SkippedArtifact[];
   usage: Usage | null;
   started_at: string;
   generated_at: string | null;
@@ -134,7 +140,11 @@ export interface SandboxRecord {
   task_arn?: string;
   start_tries: number;
   isolation?: Record<string, string>;
+  /** Its Python's version. */
+  python?: string;
   packages?: string[];
+  /** Seconds from the start of its program to its being ready. */
+  started_in?: number;
 }
 
 export interface Counters {
@@ -566,10 +576,10 @@ export function countSandboxStart(id: string) {
 /** @throws ConditionFailed if it was ready before, or has stopped. */
 export function setSandboxReady(
   id: string,
-  { isolation, packages }: Required<Pick<SandboxRecord, 'isolation' | 'packages'>>,
+  facts: Pick<SandboxRecord, 'isolation' | 'python' | 'packages' | 'started_in'>,
 ) {
   return update<SandboxRecord>(sandboxKey(id), {
-    set: { status: 'ready', isolation, packages },
+    set: { ...facts, status: 'ready' },
     where: { status: ['starting'] },
   });
 }

@@ -7,19 +7,25 @@ an open folder to a name in it, never through a link.
 import contextlib
 import mimetypes
 import os
+import re
 import secrets
 import stat
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-MOST_FILES = 20
-MOST_SKIPPED = 50
-LARGEST_FILE = 10 * 1024 * 1024
-LARGEST_TOTAL = 25 * 1024 * 1024
-LONGEST_NAME = 200
+from sandbox.contract import LIMITS
+
+MOST_FILES = LIMITS["files"]
+MOST_SKIPPED = LIMITS["skipped"]
+LARGEST_FILE = LIMITS["fileBytes"]
+LARGEST_TOTAL = LIMITS["totalBytes"]
+LONGEST_NAME = LIMITS["name"]
 LARGEST_FOLDER = 256 * 1024 * 1024
 MOST_ENTRIES = 10_000
 _DEEPEST = 20
+
+_CONTENT_TYPE = re.compile(r"[A-Za-z0-9_.+-]{1,50}/[A-Za-z0-9_.+-]{1,49}")
 
 Entry = tuple[str, int, os.stat_result]  # name, its open folder, what it is
 
@@ -46,7 +52,7 @@ class Harvest:
     def skip(self, name: str, reason: str) -> None:
         """Notes a file that is not handed on."""
         if len(self.skipped) < MOST_SKIPPED:
-            self.skipped.append({"name": name[:LONGEST_NAME], "reason": reason})
+            self.skipped.append({"name": _shown(name), "reason": reason})
 
 
 def leave_out(folder: str, name: str, data: bytes) -> None:
@@ -77,6 +83,14 @@ def collect(folder: str) -> Harvest:
         if reason is not None:
             harvest.skip(name, reason)
     return harvest
+
+
+def upload_name(name: str) -> str:
+    """The end of the key that a file is uploaded to; as in functions/core/contract.ts.
+
+    S3 puts the name of a form's file in the place of `${filename}`; other characters mean something in URLs.
+    """
+    return re.sub(r"[ -~]", lambda found: urllib.parse.quote(found[0], safe="/!*'()"), name)
 
 
 def is_too_large(folder: str) -> bool:
@@ -210,5 +224,12 @@ def _open_folder(name: str, parent: int) -> list[int]:
 
 
 def _content_type(name: str) -> str:
-    kind, encoding = mimetypes.guess_type(name)
-    return kind if kind and not encoding else "application/octet-stream"
+    # As a whole a name may be read as a URL with a type of its own (`data:text/x y,1`).
+    kind, encoding = mimetypes.guess_type("file" + os.path.splitext(name)[1])
+    return kind if kind and not encoding and _CONTENT_TYPE.fullmatch(kind) else "application/octet-stream"
+
+
+def _shown(name: str) -> str:
+    """A name that may hold anything, made fit to be shown."""
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    return escaped if len(escaped) <= LONGEST_NAME else escaped[: LONGEST_NAME - 1] + "…"

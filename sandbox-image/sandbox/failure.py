@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from sandbox import confinement
+from sandbox.contract import LIMITS
 from sandbox.explain import explain
 from sandbox.source import CODE_FILE, TESTS_FILE
 from sandbox.values import short_locals
 
-LONGEST_ERROR = 2_000
-LONGEST_TRACEBACK = 8_000
+LONGEST_ERROR = LIMITS["error"]
+LONGEST_TRACEBACK = LIMITS["traceback"]
 _MOST_FRAMES = 200
 
 

@@ -4,9 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-LONGEST_CODE = 60_000
-LONGEST_TESTS = 60_000
-LONGEST_TIMEOUT = 3600
+from sandbox.contract import LIMITS
+
+LONGEST_CODE = LIMITS["code"]
+LONGEST_TESTS = LIMITS["tests"]
+LONGEST_TIMEOUT = LIMITS["timeout"]
 _JOB_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 

@@ -102,7 +102,7 @@ def fetch_manifest(url: str) -> Manifest:
             answer = connection.request("GET", None, {})
             if answer.status == 200:
                 connection.close()
-                return _parse_manifest(answer.body)
+                return parse_manifest(answer.body)
             problem = f"the manifest's server answered {answer.status}"
         except (OSError, http.client.HTTPException) as error:
             problem = f"the manifest's server cannot be reached: {type(error).__name__}"
@@ -112,7 +112,8 @@ def fetch_manifest(url: str) -> Manifest:
         pause = min(pause * 2, 5.0)
 
 
-def _parse_manifest(body: bytes) -> Manifest:
+def parse_manifest(body: bytes) -> Manifest:
+    """Checks a manifest; raises MailboxError."""
     try:
         document = json.loads(body)
         upload = document["upload"]

@@ -2,8 +2,10 @@
 
 import codecs
 
-LONGEST_OUTPUT = 1024 * 1024  # bytes of UTF-8, the mark of the cut included
-LONGEST_CHUNK = 16_000  # characters
+from sandbox.contract import LIMITS
+
+LONGEST_OUTPUT = LIMITS["output"]  # bytes of UTF-8, the mark of the cut included
+LONGEST_CHUNK = LIMITS["chunk"]  # characters
 LONGEST_STREAM = 200_000  # characters
 _MARK_BYTES = 100
 _HALF = (LONGEST_OUTPUT - _MARK_BYTES) // 2

@@ -13,6 +13,7 @@ from sandbox import failure
 from sandbox.artifacts import LARGEST_FOLDER, MOST_ENTRIES, Harvest
 from sandbox.attempt import Ending, Stopped
 from sandbox.channel import HARNESS_BROKEN
+from sandbox.contract import LIMITS
 from sandbox.jobs import Job
 from sandbox.source import CODE_FILE, lines_of
 from sandbox.values import LONGEST_VALUE, MOST_LOCALS
@@ -20,7 +21,7 @@ from sandbox.values import LONGEST_VALUE, MOST_LOCALS
 Result = dict[str, Any]
 
 _CATEGORIES = ("syntax_error", "policy_violation", "exception", "test_failure", "memory")
-_MOST_VIOLATIONS = 20
+_MOST_VIOLATIONS = LIMITS["violations"]
 _LONGEST_POLICY_ERROR = 1_500
 _TRACE_FRAME = re.compile(rb'^  File "main\.py", line (\d{1,9}) in (.{1,1000})$', re.MULTILINE)
 
@@ -160,6 +161,7 @@ def _reported(job: Job, report: dict[str, Any], memory_bytes: int) -> Result:
         "locals": {
             _text(name, LONGEST_VALUE): _text(value, LONGEST_VALUE)
             for name, value in list(local_values.items())[:MOST_LOCALS]
+            if name
         }
         if isinstance(local_values, dict)
         else {},

@@ -27,7 +27,7 @@ from types import FrameType
 from typing import NoReturn
 
 from sandbox import artifacts, linux, processes, result
-from sandbox.artifacts import Harvest
+from sandbox.artifacts import Harvest, upload_name
 from sandbox.attempt import Attempt, Ending
 from sandbox.jobs import BadJob, Job
 from sandbox.log import log
@@ -188,7 +188,7 @@ class _Supervisor:
         found = artifacts.collect(attempt.folder)
         handed_over = Harvest(skipped=found.skipped)
         for artifact in found.artifacts:
-            name = f"artifacts/{job.job_id}/{artifact.name}"
+            name = f"artifacts/{job.job_id}/{upload_name(artifact.name)}"
             try:
                 upload = self._upload_thread.submit(
                     self._uploads.put, name, artifact.data, artifact.content_type

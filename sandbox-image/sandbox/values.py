@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-LONGEST_VALUE = 200
-MOST_LOCALS = 20
+from sandbox.contract import LIMITS
+
+LONGEST_VALUE = LIMITS["value"]
+MOST_LOCALS = LIMITS["locals"]
 _MOST_ITEMS = 10
 _DEEPEST = 3
 _LARGEST_NUMBER_BITS = 600

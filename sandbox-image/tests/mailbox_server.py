@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import schema
+from sandbox.contract import DOCUMENTS
+
 WAIT_SECONDS = 20.0
 PREFIX = "mailbox/box/"
 SECRET = "presigned-and-secret"
@@ -19,7 +22,8 @@ SECRET = "presigned-and-secret"
 
 class Mailbox:
     """Holds what was uploaded, in order of arrival. `refuse` makes the server answer 503 while it is set;
-    `token_expired` as S3 when the session of the role that signed the URLs is over.
+    `token_expired` as S3 when the session of the role that signed the URLs is over. `close` raises
+    AssertionError if a document was uploaded that is not as the contract says.
     """
 
     def __init__(self, expires_in: float = 3600.0) -> None:
@@ -28,6 +32,7 @@ class Mailbox:
         self.refuse = False
         self.token_expired = False
         self.delay_uploads = 0.0
+        self._broken: list[str] = []
         self._expires_at = time.time() + expires_in
         self._job: bytes | None = None
         self._changed = threading.Condition()
@@ -77,6 +82,9 @@ class Mailbox:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        broken, self._broken = self._broken, []
+        if broken:
+            raise AssertionError("\n".join(["uploads that are not as contract.json says:", *broken]))
 
     def answer_get(self, path: str, etag: str | None) -> tuple[int, str, bytes]:
         with self._changed:
@@ -96,8 +104,10 @@ class Mailbox:
         fields, data = _parse_form(content_type, body)
         if fields.get("policy") != SECRET or not fields["key"].startswith(PREFIX):
             return 403
+        name = fields["key"].removeprefix(PREFIX)
         with self._changed:
-            self.uploads.append((fields["key"].removeprefix(PREFIX), data, fields["Content-Type"]))
+            self._broken += [f"{name}: {problem}" for problem in _problems(name, data)]
+            self.uploads.append((name, data, fields["Content-Type"]))
             self._changed.notify_all()
         return 204
 
@@ -113,6 +123,12 @@ class Mailbox:
                 "max_bytes": 16 * 1024 * 1024,
             },
         }
+
+
+def _problems(name: str, data: bytes) -> list[str]:
+    kind = name.removesuffix(".json").partition("/")[0]
+    document = DOCUMENTS.get("result" if kind == "results" else kind)
+    return schema.problems(document, json.loads(data)) if document else []
 
 
 class _Server(ThreadingHTTPServer):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mailbox_server import Mailbox
+from sandbox.artifacts import upload_name
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
@@ -93,7 +94,7 @@ class SandboxProcess:
 
     def artifact(self, result: dict[str, Any], name: str) -> bytes:
         """The content of an uploaded artifact."""
-        return self.mailbox.wait_for(f"artifacts/{result['job_id']}/{name}")
+        return self.mailbox.wait_for(f"artifacts/{result['job_id']}/{upload_name(name)}")
 
     def zygote_pid(self) -> int:
         """The supervisor's one child."""
@@ -107,8 +108,8 @@ class SandboxProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         output = self.process.communicate(timeout=10)[0]
-        self.mailbox.close()
         shutil.rmtree(self.work_dir)
+        self.mailbox.close()
         return [json.loads(line) for line in output.splitlines()]
 
 

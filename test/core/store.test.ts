@@ -1,8 +1,9 @@
 /** The store's promises: conditional writes, gapless events, paging; and the domain's transitions. */
 import { UpdateCommand } from '@aws-sdk/lib-dynamodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { resultSchema } from '../../functions/core/contract.ts';
 import { attemptStatusesBefore, executionStatusesBefore } from '../../functions/core/execution.ts';
-import { parseMailboxKey, resultSchema } from '../../functions/core/mailbox.ts';
+import { parseMailboxKey } from '../../functions/core/mailbox.ts';
 import type { AttemptRecord, ExecutionRecord } from '../../functions/core/store.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';

@@ -1,4 +1,4 @@
-import type { RunResult } from '../../functions/core/mailbox.ts';
+import type { RunResult } from '../../functions/core/contract.ts';
 
 /** The document by which a sandbox hands in a run that went well. */
 export const runResult = (job_id: string, changes: Partial<RunResult> = {}): RunResult => ({
@@ -13,6 +13,10 @@ export const runResult = (job_id: string, changes: Partial<RunResult> = {}): Run
   output: '',
   output_truncated: false,
   execution_time: 1,
+  exit_code: 0,
+  signal: null,
+  peak_memory_bytes: 10_000_000,
   artifacts: [],
+  artifacts_skipped: [],
   ...changes,
 });

@@ -37,6 +37,7 @@ export const attempt = (given: Partial<Attempt> = {}): Attempt => ({
   total_attempts: 5,
   status: 'failed',
   success: false,
+  without_output: false,
   code: 'print(1)',
   ...given,
 });

@@ -60,6 +60,7 @@ function apply(state: ExecutionState, event: ExecutionEvent): ExecutionState {
           ...newAttempt(event.attempt, event.at),
           total_attempts: event.total_attempts,
           success: false,
+          without_output: false,
           run: null,
           chunks: [],
         },
