@@ -29,8 +29,10 @@ export class ServiceStack extends Stack {
     const { environment, site, image, firewall } = props;
 
     const modelKey = new secrets.Secret(this, 'ModelKey', {
-      description: `Key of the model server, ${environment.name}; put it in by hand, see docs/operations.md`,
+      description: `Key of the model server, ${environment.name}; empty until it is put in, see README.md`,
     });
+    // The construct library would have a key thrown: an empty secret can be told from one that holds a key.
+    (modelKey.node.defaultChild as secrets.CfnSecret).generateSecretString = undefined;
     const originSecret = new secrets.Secret(this, `OriginSecret${environment.originSecret ?? 1}`, {
       description: 'What CloudFront sends to the APIs to prove that a request came through it',
       generateSecretString: { passwordLength: 48, excludePunctuation: true },

@@ -13,6 +13,7 @@ import { ConditionFailed, Problem } from '../core/errors.ts';
 import { type ExecuteRequest, executeRequestSchema, isFinal } from '../core/execution.ts';
 import { launchExecution, readExecution } from '../core/lifecycle.ts';
 import { type ApiRequest, type ApiResponse, apiHandler, check } from '../core/middleware.ts';
+import { modelProblem } from '../core/model/key.ts';
 import { letIn } from '../core/quotas.ts';
 import {
   claimIdempotencyKey,
@@ -51,8 +52,10 @@ async function begin({ owner, headers }: ApiRequest, body: ExecuteRequest): Prom
   return execution;
 }
 
-/** @throws QuotaExceeded: then nothing is stored. */
+/** @throws Problem if the model or the caller's quotas do not allow it: then nothing is stored. */
 async function store(record: ExecutionRecord): Promise<ExecutionRecord> {
+  const problem = await modelProblem();
+  if (problem) throw new Problem(503, 'no-model-key', 'No model key', problem);
   await letIn(record.owner, record.execution_id);
   try {
     await createExecution(record);

@@ -1,6 +1,7 @@
 /** GET /health: whether the service can do its work, with which model, which isolation and which packages. */
 import { config, DEMO_MODEL } from '../core/config.ts';
 import { apiHandler } from '../core/middleware.ts';
+import { modelProblem } from '../core/model/key.ts';
 import { getIsolation } from '../core/store.ts';
 
 export const handler = apiHandler(async () => ({
@@ -8,7 +9,12 @@ export const handler = apiHandler(async () => ({
   body: {
     status: 'healthy',
     service: 'Recursive AI Executor',
-    model: { name: config.modelName, demo: config.modelName === DEMO_MODEL },
+    model: {
+      name: config.modelName,
+      demo: config.modelName === DEMO_MODEL,
+      /** Why it cannot be asked; null if nothing is known against it. */
+      problem: await modelProblem(),
+    },
     /** Layer by layer, as the last sandbox reported it; null before the first. */
     isolation: await getIsolation(),
     /** What programs may use. */

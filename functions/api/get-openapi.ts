@@ -43,7 +43,7 @@ const operations: Record<Handler, Operation> = {
       [200, 'It has ended.', executionSchema],
       [202, 'It goes on: follow it by WebSocket, or get `Location`.', executionSchema],
     ],
-    problems: [400, 413, 415, 422, 429],
+    problems: [400, 413, 415, 422, 429, 503],
     headers: {
       Prefer: 'RFC 7240: `wait=N` (at most 25 seconds; default 20) or `respond-async`.',
       'Idempotency-Key': 'The same key and body give the same execution, for a day.',

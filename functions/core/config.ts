@@ -8,6 +8,9 @@ import { LIMITS, type Policy, policySchema } from './execution.ts';
 /** The name under which the demo model of the local runtime answers. */
 export const DEMO_MODEL = 'demo';
 
+/** Where the model is asked if nothing else is said. */
+export const OPENAI_URL = 'https://api.openai.com/v1';
+
 const AUTHS = ['none', 'api-key', 'jwt'] as const;
 export type Auth = (typeof AUTHS)[number];
 
@@ -97,7 +100,7 @@ export const config = {
   get model() {
     return {
       apiKey: process.env.OPENAI_API_KEY?.trim() || undefined,
-      baseURL: process.env.OPENAI_BASE_URL?.trim() || 'https://api.openai.com/v1',
+      baseURL: process.env.OPENAI_BASE_URL?.trim() || OPENAI_URL,
       model: config.modelName,
       timeout: number('OPENAI_TIMEOUT', 120, { min: 0.1, max: 600, fractions: true }),
     };

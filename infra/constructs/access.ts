@@ -5,6 +5,7 @@
 import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as secrets from 'aws-cdk-lib/aws-secretsmanager';
+import { OPENAI_URL } from '../../functions/core/config.ts';
 import type { Environment } from '../environments.ts';
 import { imagePackages, imagePython } from '../sandbox-image.ts';
 import { acknowledgePatterns } from './acknowledge.ts';
@@ -39,7 +40,8 @@ export interface Access {
   publishes?: true;
   workflow?: readonly ('StartExecution' | 'StopExecution' | 'SendTaskSuccess' | 'SendTaskFailure')[];
   sandboxTasks?: readonly ('RunTask' | 'StopTask' | 'ListTasks' | 'DescribeTasks')[];
-  modelKey?: true;
+  /** It reads the model's key, or only looks whether there is one. */
+  modelKey?: 'reads' | 'looks';
   settings?: readonly (keyof ReturnType<typeof settingVariables>)[];
 }
 
@@ -68,7 +70,7 @@ function settingVariables({ environment, originSecret }: Resources) {
     QUOTA_EXECUTIONS_PER_DAY: String(limits.quotas.executionsPerDay),
     QUOTA_TOKENS_PER_DAY: String(limits.quotas.tokensPerDay),
     OPENAI_MODEL: model.name,
-    OPENAI_BASE_URL: model.baseUrl ?? 'https://api.openai.com/v1',
+    OPENAI_BASE_URL: model.baseUrl ?? OPENAI_URL,
     WARM_SANDBOXES: String(sandbox.warm),
     SANDBOX_PYTHON_VERSION: imagePython(),
     SANDBOX_PACKAGES: imagePackages().join(','),
@@ -151,7 +153,10 @@ function statements(access: Access, resources: Resources): iam.PolicyStatement[]
   }
   if (sandboxTasks.includes('ListTasks')) add(['ecs:ListTasks'], '*', inOurCluster);
   if (sandboxTasks.includes('RunTask')) allowed.push(...sandbox.runTaskStatements());
-  if (access.modelKey) add(['secretsmanager:GetSecretValue'], modelKey.secretArn);
+  if (access.modelKey) {
+    const action = access.modelKey === 'reads' ? 'GetSecretValue' : 'DescribeSecret';
+    add([`secretsmanager:${action}`], modelKey.secretArn);
+  }
   return allowed;
 }
 

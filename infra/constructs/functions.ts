@@ -92,12 +92,14 @@ export const definitions: Record<Handler, Definition> = {
       SERVICE: ['UpdateItem'],
     },
     workflow: ['StartExecution'],
+    modelKey: 'looks',
     settings: [
       'RETENTION_DAYS',
       'MAX_RETRIES',
       'EXECUTION_TIMEOUT',
       'POLICY',
       'OPENAI_MODEL',
+      'OPENAI_BASE_URL',
       'QUOTA_REQUESTS_PER_MINUTE',
       'QUOTA_EXECUTIONS_AT_ONCE',
       'QUOTA_EXECUTIONS_PER_DAY',
@@ -130,6 +132,7 @@ export const definitions: Record<Handler, Definition> = {
   'api/get-health': {
     ...EVERY_API,
     items: { SERVICE: ['GetItem'] },
+    modelKey: 'looks',
     settings: [
       'MAX_RETRIES',
       'EXECUTION_TIMEOUT',
@@ -137,6 +140,7 @@ export const definitions: Record<Handler, Definition> = {
       'OPENAI_MODEL',
       'SANDBOX_PYTHON_VERSION',
       'SANDBOX_PACKAGES',
+      'OPENAI_BASE_URL',
       'ORIGIN_SECRET',
     ],
   },
@@ -193,7 +197,7 @@ export const definitions: Record<Handler, Definition> = {
     readsFiles: ['executions/*'],
     writesFiles: ['executions/*'],
     publishes: true,
-    modelKey: true,
+    modelKey: 'reads',
     settings: ['RETENTION_DAYS', 'OPENAI_MODEL', 'OPENAI_BASE_URL', 'QUOTA_TOKENS_PER_DAY'],
   },
   'workflow/reject-code': {

@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type ModelServer, python, startModelServer } from '../support/model-server.ts';
 
 const ARN = 'arn:aws:secretsmanager:us-east-1:000000000000:secret:model-key-abc123';
 
-/** Secrets Manager at the wire: what it holds, and the requests for it. */
-let secret: string;
+/** Secrets Manager at the wire: what it holds, if anything, and the requests for it. */
+let secret: string | undefined;
 let reads: { target: string | undefined; body: unknown }[];
 let secretsManager: Server;
 let model: ModelServer;
@@ -17,9 +17,18 @@ let generateMetered: typeof import('../../functions/core/model/metered.ts').gene
 
 beforeAll(async () => {
   secretsManager = createServer(async (request, response) => {
-    reads.push({ target: request.headers['x-amz-target'] as string, body: await json(request) });
-    response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' });
-    response.end(JSON.stringify({ ARN, Name: 'model-key', SecretString: secret }));
+    const target = request.headers['x-amz-target'] as string;
+    reads.push({ target, body: await json(request) });
+    const answer = (status: number, body: object) => {
+      response.writeHead(status, { 'content-type': 'application/x-amz-json-1.1' });
+      response.end(JSON.stringify(body));
+    };
+    if (target === 'secretsmanager.DescribeSecret') {
+      const versions = secret === undefined ? undefined : { '1': ['AWSCURRENT'] };
+      answer(200, { ARN, Name: 'model-key', VersionIdsToStages: versions });
+    } else if (secret === undefined) {
+      answer(400, { __type: 'ResourceNotFoundException', Message: 'There is no value.' });
+    } else answer(200, { ARN, Name: 'model-key', SecretString: secret });
   }).listen(0, '127.0.0.1');
   await once(secretsManager, 'listening');
   model = await startModelServer();
@@ -114,4 +123,36 @@ test('OPENAI_API_KEY serves where there is no secret', async () => {
     process.env.OPENAI_API_KEY_SECRET_ARN = ARN;
     delete process.env.OPENAI_API_KEY;
   }
+});
+
+describe('before there is a key', () => {
+  beforeEach(() => {
+    secret = undefined;
+    process.env.OPENAI_BASE_URL = 'https://api.openai.com/v1';
+  });
+  afterEach(() => {
+    process.env.OPENAI_BASE_URL = model.url;
+  });
+  const modelProblem = async () => (await import('../../functions/core/model/key.ts')).modelProblem();
+
+  test('it is told, and looked for again soon; one that is there is not looked at so often', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    expect(await modelProblem()).toMatch(/^No model key is set yet/);
+    secret = 'sk-1';
+    expect(await modelProblem()).toMatch(/^No model key is set yet/);
+    vi.setSystemTime(Date.now() + 11_000);
+    expect(await modelProblem()).toBeNull();
+    vi.setSystemTime(Date.now() + 60_000);
+    expect(await modelProblem()).toBeNull();
+    // Nobody needs to read it for that.
+    expect(reads.map(({ target }) => target)).toEqual(Array(2).fill('secretsmanager.DescribeSecret'));
+  });
+
+  test('a server of one’s own may do without', async () => {
+    process.env.OPENAI_BASE_URL = model.url;
+    expect(await modelProblem()).toBeNull();
+    model.reply(python('1'));
+    expect((await generate()).text).toContain('1');
+    expect(reads.map(({ target }) => target)).toEqual(['secretsmanager.GetSecretValue']);
+  });
 });

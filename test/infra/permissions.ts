@@ -227,6 +227,12 @@ export const UNSEEN: Call[] = [
     operation: 'GetSecretValue',
     resource: '',
   },
+  ...['api/execute', 'api/get-health'].map((name) => ({
+    function: name,
+    service: 'Secrets Manager',
+    operation: 'DescribeSecret',
+    resource: '',
+  })),
   // A presigned form may do what who signed it may.
   ...['workflow/acquire-sandbox', 'workflow/maintain'].map((name) => ({
     function: name,

@@ -51,7 +51,12 @@ const state = (given: Parameters<typeof attempt>[0] = {}): AttemptState => ({
 });
 
 describe('PromptSidebar', () => {
-  function Prompt({ onRun = () => {}, error = null as Error | null, starting = false }) {
+  function Prompt({
+    onRun = () => {},
+    error = null as Error | null,
+    starting = false,
+    modelProblem = null as string | null,
+  }) {
     const [draft, setDraft] = useState<Draft>(EMPTY_DRAFT);
     return (
       <PromptSidebar
@@ -61,11 +66,19 @@ describe('PromptSidebar', () => {
         starting={starting}
         error={error}
         defaults={{ max_retries: 5, timeout: 30, policy: 'strict' }}
+        modelProblem={modelProblem}
         promptRef={null}
       />
     );
   }
   const runButton = () => screen.getByRole<HTMLButtonElement>('button', { name: 'Run' });
+
+  it('says beside the prompt that the model has no key', () => {
+    const { rerender } = render(<Prompt modelProblem="No model key is set yet." />);
+    screen.getByText('No model key is set yet.');
+    rerender(<Prompt />);
+    expect(screen.queryByText('No model key is set yet.')).toBeNull();
+  });
 
   it('runs what is typed, by button or Ctrl+Enter', async () => {
     const onRun = vi.fn();
@@ -361,7 +374,7 @@ describe('Header', () => {
 
   it('tells model and isolation', () => {
     const health = {
-      model: { name: 'some-model', demo: false },
+      model: { name: 'some-model', demo: false, problem: null },
       isolation: null,
       sandbox: { python: '3.13.9', packages: [{ name: 'numpy', version: '2.4.6' }] },
       defaults: { max_retries: 5, timeout: 30, policy: 'strict' as const },

@@ -128,6 +128,7 @@ describe('PromptSidebar', () => {
         starting={false}
         error={null}
         defaults={null}
+        modelProblem={null}
         promptRef={null}
       />
     );

@@ -1,10 +1,18 @@
 /**
  * The model server's key: OPENAI_API_KEY, or what the secret OPENAI_API_KEY_SECRET_ARN holds. The secret is read once
  * in a few minutes, and at once when the server refuses the key: so a key is replaced without a deployment.
+ *
+ * A new environment's secret holds nothing yet. Whether it does is seen without reading it, so those that only tell of it
+ * need no right to.
  */
-import { GetSecretValueCommand } from '@aws-sdk/client-secrets-manager';
+import {
+  DescribeSecretCommand,
+  GetSecretValueCommand,
+  ResourceNotFoundException,
+} from '@aws-sdk/client-secrets-manager';
 import { secretsManager } from '../aws.ts';
-import { config } from '../config.ts';
+import { config, OPENAI_URL } from '../config.ts';
+import { logger } from '../logger.ts';
 import { ModelError } from './errors.ts';
 
 /** Milliseconds for which a key that was read is used. */
@@ -28,8 +36,50 @@ export async function withModelKey<T>(work: (apiKey: string | undefined) => Prom
 }
 
 async function readKey(arn: string): Promise<string | undefined> {
-  const { SecretString } = await secretsManager.send(new GetSecretValueCommand({ SecretId: arn }));
-  const key = SecretString?.trim() || undefined;
+  const key = await readSecret(arn);
   cached = { key, until: Date.now() + LIFETIME };
   return key;
+}
+
+async function readSecret(arn: string): Promise<string | undefined> {
+  try {
+    const { SecretString } = await secretsManager.send(new GetSecretValueCommand({ SecretId: arn }));
+    return SecretString?.trim() || undefined;
+  } catch (error) {
+    // So Secrets Manager says that a secret has no value.
+    if (error instanceof ResourceNotFoundException) return undefined;
+    throw error;
+  }
+}
+
+/** Milliseconds after which a secret that was empty is looked at again. */
+const LOOK_AGAIN = 10_000;
+
+let seen: { empty: boolean; until: number } | undefined;
+
+/** Why the model cannot be asked: a sentence for who uses the environment; null if nothing is known against it. */
+export async function modelProblem(): Promise<string | null> {
+  const { modelKeySecretArn, model } = config;
+  // Servers other than OpenAI's may do without a key.
+  if (!modelKeySecretArn || model.baseURL !== OPENAI_URL) return null;
+  if (!seen || Date.now() >= seen.until) {
+    const empty = await isEmpty(modelKeySecretArn);
+    seen = { empty, until: Date.now() + (empty ? LOOK_AGAIN : LIFETIME) };
+  }
+  return seen.empty
+    ? 'No model key is set yet: whoever deployed this puts one in, as README.md says under “Deploy”.'
+    : null;
+}
+
+async function isEmpty(arn: string): Promise<boolean> {
+  try {
+    const { VersionIdsToStages = {} } = await secretsManager.send(
+      new DescribeSecretCommand({ SecretId: arn }),
+    );
+    return !Object.values(VersionIdsToStages).some((stages) => stages.includes('AWSCURRENT'));
+  } catch (error) {
+    // Not to know is no reason to turn anybody away: the model's own answer will tell.
+    logger.warn('the model key was not looked up', error as Error);
+    return false;
+  }
 }

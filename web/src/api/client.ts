@@ -4,7 +4,8 @@ import type { ExecuteRequest, Execution, History, Policy } from '../../../functi
 import { ApiError, type ProblemDocument, Unreachable } from './errors.ts';
 
 export interface Health {
-  model: { name: string; demo: boolean };
+  /** `problem`: why the model cannot be asked, in a sentence; null if nothing is known against it. */
+  model: { name: string; demo: boolean; problem: string | null };
   /** State of each isolation layer, as the last sandbox reported it; null before the first. */
   isolation: Record<string, string> | null;
   /** What programs may use. */

@@ -116,6 +116,7 @@ export function Workspace({ client, seen, health, onSignOut }: WorkspaceProps) {
             starting={starting}
             error={startError}
             defaults={health?.defaults ?? null}
+            modelProblem={health?.model.problem ?? null}
             promptRef={promptBox}
           />
           <HistoryList history={history} shown={id} />

@@ -14,8 +14,10 @@ export function useHealth(): Health | null | undefined {
     let timer = setTimeout(() => setHealth((known) => known ?? null), PATIENCE);
     const read = async () => {
       try {
-        setHealth(await client.health(stop.signal));
+        const answer = await client.health(stop.signal);
+        setHealth(answer);
         clearTimeout(timer);
+        if (answer.model.problem) timer = setTimeout(() => void read(), RETRY);
       } catch {
         // Whatever needs the service says itself that it is away.
         if (stop.signal.aborted) return;
