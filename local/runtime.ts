@@ -10,7 +10,7 @@
  * one process can hold one runtime.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InvokeStore, InvokeStoreBase } from '@aws/lambda-invoke-store';
@@ -19,6 +19,7 @@ import { type Route, routes } from '../functions/api/routes.ts';
 import { config, DEMO_MODEL } from '../functions/core/config.ts';
 import { ConfigurationError } from '../functions/core/errors.ts';
 import { UPLOAD_EVENTS } from '../functions/core/upload-events.ts';
+import { workflow } from '../infra/workflow.ts';
 import type { SandboxLauncher } from './aws/ecs.ts';
 import { startEndpoint } from './aws/endpoint.ts';
 import { callHandler } from './aws/lambda.ts';
@@ -228,7 +229,7 @@ async function loadHandler<Event, Result = APIGatewayProxyResultV2>(
     );
 }
 
-/** The workflow file with what `cdk deploy` would fill in. `GenerateCodeFunctionArn` becomes the ARN of generate-code. */
+/** The workflow with what `cdk deploy` would fill in. `GenerateCodeFunctionArn` becomes the ARN of generate-code. */
 function loadWorkflow(): unknown {
   const substitutions: Record<string, string> = {
     SandboxClusterArn: CLUSTER,
@@ -237,12 +238,11 @@ function loadWorkflow(): unknown {
     SandboxSecurityGroups: 'local',
     SandboxAssignPublicIp: 'DISABLED',
   };
-  const text = readFileSync(path.join(ROOT, 'infra/workflow.asl.json'), 'utf8');
-  const filled = text.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
+  const filled = JSON.stringify(workflow).replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
     const state = /^(\w+)FunctionArn$/.exec(name)?.[1];
     if (state) return functionArn(state.replaceAll(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase());
     const value = substitutions[name];
-    if (value === undefined) throw new Error(`workflow.asl.json: nothing is known to fill in for ${name}`);
+    if (value === undefined) throw new Error(`The workflow: nothing is known to fill in for ${name}`);
     return value;
   });
   return JSON.parse(filled);

@@ -5,7 +5,7 @@ export class ConditionFailed extends Error {
   override readonly name = 'ConditionFailed';
 }
 
-/** The sandbox of a waiting run is gone. `RunCode` catches it in infra/workflow.asl.json. */
+/** The sandbox of a waiting run is gone. `RunCode` catches it in infra/workflow.ts. */
 export class SandboxLost extends Error {
   override readonly name = 'SandboxLost';
 }

@@ -6,6 +6,7 @@ import { RunTaskCommand } from '@aws-sdk/client-ecs';
 import { ecs } from './aws.ts';
 import { config } from './config.ts';
 import { SandboxNotStarted } from './errors.ts';
+import { runTaskRequest } from './run-task.ts';
 import { isTooOld, planSandbox, retireWarmSandbox, type SandboxToStart } from './sandboxes.ts';
 import { listWarmSandboxes, setSandboxTask } from './store.ts';
 
@@ -37,28 +38,20 @@ async function startWarmSandbox(): Promise<void> {
 }
 
 /** Starts the task of a planned sandbox; gives its ARN. @throws SandboxNotStarted, and ECS's errors */
-export async function startSandboxTask({ sandbox_id, manifest_url }: SandboxToStart): Promise<string> {
+export async function startSandboxTask(planned: SandboxToStart): Promise<string> {
   const { tasks, failures = [] } = await ecs.send(
-    new RunTaskCommand({
-      cluster: config.sandboxCluster,
-      taskDefinition: config.sandboxTaskDefinition,
-      launchType: 'FARGATE',
-      clientToken: sandbox_id,
-      group: sandbox_id,
-      propagateTags: 'TASK_DEFINITION',
-      networkConfiguration: {
-        awsvpcConfiguration: {
+    new RunTaskCommand(
+      runTaskRequest(
+        {
+          cluster: config.sandboxCluster,
+          taskDefinition: config.sandboxTaskDefinition,
           subnets: config.sandboxSubnets,
           securityGroups: config.sandboxSecurityGroups,
           assignPublicIp: config.sandboxAssignPublicIp,
         },
-      },
-      overrides: {
-        containerOverrides: [
-          { name: 'sandbox', environment: [{ name: 'MANIFEST_URL', value: manifest_url }] },
-        ],
-      },
-    }),
+        planned,
+      ),
+    ),
   );
   const taskArn = tasks?.[0]?.taskArn;
   if (taskArn) return taskArn;

@@ -5,13 +5,11 @@
  */
 import * as z from 'zod';
 import { ConditionFailed, SandboxNotStarted, SandboxUnavailable } from '../core/errors.ts';
+import { LIMITS } from '../core/execution.ts';
 import { logger } from '../core/logger.ts';
 import { workflowHandler } from '../core/middleware.ts';
 import { retireWarmSandbox, stopTask } from '../core/sandboxes.ts';
 import { countSandboxStart, setSandboxTask } from '../core/store.ts';
-
-/** Starts that are tried for one sandbox before the execution is given up; the workflow waits between them. */
-const MAX_START_TRIES = 8;
 
 export const handler = workflowHandler(
   z.object({
@@ -32,7 +30,7 @@ export const handler = workflowHandler(
         await retireWarmSandbox(sandbox_id, 'its task was not started');
         return { sandbox_id };
       }
-      if (start_tries < MAX_START_TRIES) throw new SandboxNotStarted(reason);
+      if (start_tries < LIMITS.sandboxStarts) throw new SandboxNotStarted(reason);
       throw new SandboxUnavailable(`No sandbox could be started: ${reason}`);
     }
     try {

@@ -5,13 +5,12 @@
 import * as z from 'zod';
 import { takeResult } from '../core/collect.ts';
 import { ConditionFailed, MalformedUpload } from '../core/errors.ts';
+import { LIMITS } from '../core/execution.ts';
 import { endAttempt, openExecution, type Verdict, verdictAfter } from '../core/lifecycle.ts';
 import { logger } from '../core/logger.ts';
 import { workflowHandler } from '../core/middleware.ts';
 import { stopSandbox } from '../core/sandboxes.ts';
 import { type AttemptRecord, type ExecutionRecord, getAttempt, sendToAnotherSandbox } from '../core/store.ts';
-
-const MAX_RUNS = 2;
 
 export const handler = workflowHandler(
   z.object({
@@ -28,9 +27,9 @@ export const handler = workflowHandler(
     if (late) return late;
     logger.warn('run lost', { attempt: number, run: attempt.run, failure: failure.Error });
     if (execution.sandbox_id) await stopSandbox(execution.sandbox_id, 'its run was lost');
-    if (attempt.run >= MAX_RUNS) {
+    if (attempt.run >= LIMITS.runs) {
       return endAttempt(execution, attempt, 'failed', {
-        error: `The sandbox was lost ${MAX_RUNS} times while it ran this code: ${reasonOf(failure)}`,
+        error: `The sandbox was lost ${LIMITS.runs} times while it ran this code: ${reasonOf(failure)}`,
         error_category: 'sandbox_error',
       });
     }

@@ -1,6 +1,4 @@
 /** The workflow of an execution, and the events that its functions answer beside it. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { ArnFormat, Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import * as events from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
@@ -12,14 +10,16 @@ import { LambdaDestination } from 'aws-cdk-lib/aws-s3-notifications';
 import * as sfn from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { UPLOAD_EVENTS } from '../../functions/core/upload-events.ts';
-import { root } from '../bundle.ts';
 import type { Environment } from '../environments.ts';
+import { brokenRules } from '../state-machine-rules.ts';
+import { workflow } from '../workflow.ts';
+import { facts } from '../workflow-facts.ts';
 import { acknowledgePatterns } from './acknowledge.ts';
 import type { Functions, Handler } from './functions.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { Storage } from './storage.ts';
 
-/** The file's states by the functions that they call: `${AcquireSandboxFunctionArn}` and so on. */
+/** The workflow's states by the functions that they call: `${AcquireSandboxFunctionArn}` and so on. */
 const stateHandlers = {
   AcquireSandbox: 'workflow/acquire-sandbox',
   RecordSandbox: 'workflow/record-sandbox',
@@ -61,13 +61,13 @@ export class Workflow extends Construct {
     const called: Record<string, lambda.Function> = { CheckCode: functions.checkCode };
     for (const [state, handler] of Object.entries(stateHandlers)) called[state] = functions.get(handler);
     const { network } = sandbox;
+    const broken = brokenRules(workflow, facts);
+    if (broken.length > 0) throw new Error(`AWS would not run the workflow:\n${broken.join('\n')}`);
 
     const stateMachine = new sfn.StateMachine(this, 'StateMachine', {
       stateMachineName: stateMachineName(environment),
       stateMachineType: sfn.StateMachineType.STANDARD,
-      definitionBody: sfn.DefinitionBody.fromString(
-        readFileSync(join(root, 'infra', 'workflow.asl.json'), 'utf8'),
-      ),
+      definitionBody: sfn.DefinitionBody.fromString(JSON.stringify(workflow)),
       definitionSubstitutions: {
         ...Object.fromEntries(
           Object.entries(called).map(([state, fn]) => [`${state}FunctionArn`, fn.functionArn]),

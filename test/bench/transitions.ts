@@ -1,18 +1,6 @@
 /** State transitions of the workflow, which Step Functions bills and limits: one for each state that is entered. */
-import { readFileSync } from 'node:fs';
-
-interface State {
-  Type: string;
-  Next?: string;
-  Default?: string;
-  Choices?: { Next: string }[];
-  Branches?: StateMachine[];
-}
-
-interface StateMachine {
-  StartAt: string;
-  States: Record<string, State>;
-}
+import type { ChoiceState, Machine, State } from '../../infra/states-language.ts';
+import { workflow } from '../../infra/workflow.ts';
 
 /** The ways through the choices of an execution in which every attempt's code gets to run and the last one works. */
 const WAYS: Record<string, (round: number, attempts: number) => string> = {
@@ -25,11 +13,9 @@ const WAYS: Record<string, (round: number, attempts: number) => string> = {
 
 /** Of an execution that takes `attempts` attempts. */
 export function stateTransitions(attempts: number): number {
-  const file = new URL('../../infra/workflow.asl.json', import.meta.url);
-  const workflow: StateMachine = JSON.parse(readFileSync(file, 'utf8'));
   let round = 0;
 
-  function count({ StartAt, States }: StateMachine): number {
+  function count({ StartAt, States }: Machine): number {
     let entered = 0;
     for (let name: string | undefined = StartAt; name; ) {
       const state: State | undefined = States[name];
@@ -37,14 +23,14 @@ export function stateTransitions(attempts: number): number {
       entered += 1;
       if (state.Type === 'Parallel') {
         round += 1;
-        for (const branch of state.Branches ?? []) entered += count(branch);
+        for (const branch of state.Branches) entered += count(branch);
       }
-      name = state.Type === 'Choice' ? choose(name, state) : state.Next;
+      name = state.Type === 'Choice' ? choose(name, state) : 'Next' in state ? state.Next : undefined;
     }
     return entered;
   }
 
-  function choose(name: string, { Choices = [], Default }: State): string {
+  function choose(name: string, { Choices, Default }: ChoiceState): string {
     const way = WAYS[name]?.(round, attempts);
     if (way && (way === Default || Choices.some(({ Next }) => Next === way))) return way;
     throw new Error(`No way is known through the choice ${name} of the workflow.`);

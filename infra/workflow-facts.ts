@@ -1,0 +1,83 @@
+/**
+ * What is known of the workflow beside its definition, which its rules are checked with: examples of what its functions
+ * answer, of each form one. That they answer in these forms only is held by test/workflow/facts.test.ts.
+ */
+import { LIMITS } from '../functions/core/execution.ts';
+import type { Verdict } from '../functions/core/lifecycle.ts';
+import type { handler as acquireSandbox } from '../functions/workflow/acquire-sandbox.ts';
+import type { handler as finishExecution } from '../functions/workflow/finish-execution.ts';
+import type { handler as generateCode } from '../functions/workflow/generate-code.ts';
+import type { handler as recordSandbox } from '../functions/workflow/record-sandbox.ts';
+import type { handler as recoverRun } from '../functions/workflow/recover-run.ts';
+import type { handler as rejectCode } from '../functions/workflow/reject-code.ts';
+import type { Facts } from './state-machine-rules.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: of a handler only its result is of interest.
+type Answers<Handler extends (...parameters: any[]) => unknown> = Awaited<ReturnType<Handler>>[];
+
+const execution_id = 'b5c1…';
+const verdict = <Next extends Verdict['next']>(next: Next) => ({ execution_id, attempt: 1, next });
+const generated = { policy: 'strict', run_timeout: 270 } as const;
+const sandbox_id = 'sandbox-5b0…';
+const checked = { error_category: null, error: null, error_line: null, violations: [] };
+
+export const facts: Facts = {
+  input: { execution_id },
+  results: {
+    AcquireSandbox: [
+      { execution_id },
+      { execution_id, start: { sandbox_id, manifest_url: 'https://…' } },
+    ] satisfies Answers<typeof acquireSandbox>,
+    StartSandbox: [
+      { Tasks: [{ TaskArn: 'arn:…' }], Failures: [] },
+      { Tasks: [], Failures: [{ Reason: 'RESOURCE:CPU' }] },
+    ],
+    RecordSandbox: [{ sandbox_id }] satisfies Answers<typeof recordSandbox>,
+    GenerateCode: [
+      { ...verdict('check'), ...generated, code_url: 'https://…' },
+      { ...verdict('run'), ...generated },
+      { ...verdict('generate'), ...generated },
+      { ...verdict('finish'), ...generated },
+      // The execution has ended.
+      verdict('finish'),
+    ] satisfies Answers<typeof generateCode>,
+    CheckCode: [
+      { allowed: true, ...checked },
+      { allowed: false, ...checked },
+    ],
+    RejectCode: [verdict('generate'), verdict('finish')] satisfies Answers<typeof rejectCode>,
+    // What its token is answered with.
+    RunCode: [verdict('generate'), verdict('finish')] satisfies Verdict[],
+    RecoverRun: [verdict('run'), verdict('generate'), verdict('finish')] satisfies Answers<typeof recoverRun>,
+    FinishExecution: [{ execution_id }] satisfies Answers<typeof finishExecution>,
+  },
+  longest: {
+    // A URL that is signed with the credentials of a function has its session token in it, of up to 2 KB.
+    '$.start.manifest_url': 4_096,
+  },
+  entered: (() => {
+    const rounds = LIMITS.maxRetries * LIMITS.runs;
+    const starts = rounds * LIMITS.sandboxStarts;
+    return {
+      PrepareAttempt: rounds,
+      AcquireSandbox: rounds,
+      SandboxToStart: rounds,
+      StartSandbox: starts,
+      StartRefused: starts,
+      RecordSandbox: starts,
+      WaitForCapacity: starts,
+      SandboxAcquired: rounds,
+      GenerateCode: rounds,
+      AfterGenerate: rounds,
+      CheckCode: rounds,
+      CodeAllowed: rounds,
+      RejectCode: LIMITS.maxRetries,
+      AfterReject: LIMITS.maxRetries,
+      AttemptPrepared: rounds,
+      CodeToRun: rounds,
+      RunCode: rounds,
+      RecoverRun: LIMITS.maxRetries * (LIMITS.runs - 1),
+      AfterRun: rounds,
+    };
+  })(),
+};
