@@ -2,6 +2,18 @@
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Policy } from '../functions/core/execution.ts';
 
+/** MiB of memory that Fargate gives with so many units of CPU (1,024 are one CPU), less than 2 GiB left out. */
+const MEMORY_OF_CPU = {
+  512: [2048, 3072, 4096],
+  1024: [2048, 3072, 4096, 5120, 6144, 7168, 8192],
+  2048: [4096, 5120, 6144, 7168, 8192, 9216, 10240, 11264, 12288, 13312, 14336, 15360, 16384],
+} as const;
+
+/** A pair of CPU and memory that Fargate takes. */
+export type TaskSize = {
+  [C in keyof typeof MEMORY_OF_CPU]: { cpu: C; memoryMiB: (typeof MEMORY_OF_CPU)[C][number] };
+}[keyof typeof MEMORY_OF_CPU];
+
 export interface Environment {
   name: 'dev' | 'staging' | 'prod';
   /** Data outlives the stack: buckets and table are kept, the table cannot be deleted and can be set back in time. */
@@ -9,17 +21,20 @@ export interface Environment {
   /** Days that executions and their files are kept. */
   retentionDays: number;
   logRetention: RetentionDays;
-  sandbox: {
+  sandbox: TaskSize & {
     /**
      * isolated: no way to the internet; its endpoints cost about 22 USD a month in each availability zone.
      * public: a public address, nothing comes in, HTTPS goes out; costs nothing while idle.
      */
     network: 'isolated' | 'public';
     availabilityZones: 1 | 2;
+    /**
+     * Which zones, by their names in the account, such as eu-central-1a; as many as `availabilityZones`. Not every zone
+     * has Fargate.
+     * @default - the first of the region
+     */
+    zones?: readonly string[];
     architecture: 'ARM64' | 'X86_64';
-    /** 1,024 units are one CPU; Fargate takes only certain pairs of CPU and memory. */
-    cpu: 512 | 1024 | 2048;
-    memoryMiB: 2048 | 3072 | 4096;
     /** Started sandboxes that wait for an execution. Each costs about 29 USD a month; 0 costs nothing. */
     warm: number;
   };
@@ -171,3 +186,23 @@ export const environments: readonly Environment[] = [
     budget: 1000,
   },
 ];
+
+/** @throws Error, in a sentence, for settings that do not fit together and that no type tells at run time. */
+export function checkEnvironment({ name, sandbox }: Environment): void {
+  const { cpu, memoryMiB, zones, availabilityZones } = sandbox;
+  const sizes: Record<number, readonly number[]> = MEMORY_OF_CPU;
+  if (!sizes[cpu]) {
+    throw new Error(`${name}: sandbox.cpu must be one of ${Object.keys(sizes).join(', ')}, not ${cpu}.`);
+  }
+  if (!sizes[cpu].includes(memoryMiB)) {
+    const allowed = sizes[cpu].join(', ');
+    throw new Error(
+      `${name}: with sandbox.cpu ${cpu} Fargate has no sandbox.memoryMiB of ${memoryMiB}; choose one of ${allowed}.`,
+    );
+  }
+  if (zones && new Set(zones).size !== availabilityZones) {
+    throw new Error(
+      `${name}: sandbox.zones must name as many zones as sandbox.availabilityZones says: ${availabilityZones}.`,
+    );
+  }
+}

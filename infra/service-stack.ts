@@ -10,7 +10,7 @@ import { Sandbox } from './constructs/sandbox.ts';
 import { Storage } from './constructs/storage.ts';
 import { Web } from './constructs/web.ts';
 import { stateMachineArn, Workflow } from './constructs/workflow.ts';
-import type { Environment } from './environments.ts';
+import { checkEnvironment, type Environment } from './environments.ts';
 
 export interface ServiceStackProps extends StackProps {
   environment: Environment;
@@ -23,10 +23,13 @@ export interface ServiceStackProps extends StackProps {
 
 export class ServiceStack extends Stack {
   private readonly web: Web;
+  private readonly zones: readonly string[] | undefined;
 
   constructor(scope: Construct, id: string, props: ServiceStackProps) {
     super(scope, id, props);
     const { environment, site, image, firewall } = props;
+    checkEnvironment(environment);
+    this.zones = environment.sandbox.zones;
 
     const modelKey = new secrets.Secret(this, 'ModelKey', {
       description: `Key of the model server, ${environment.name}; empty until it is put in, see README.md`,
@@ -98,8 +101,8 @@ export class ServiceStack extends Stack {
     }
   }
 
-  /** The first two, whatever they are called: asking an account for their names would make templates depend on it. */
+  /** The first two, if none are named: asking an account for their names would make templates depend on it. */
   override get availabilityZones(): string[] {
-    return [0, 1].map((index) => Fn.select(index, Fn.getAzs()));
+    return this.zones ? [...this.zones] : [0, 1].map((index) => Fn.select(index, Fn.getAzs()));
   }
 }

@@ -142,7 +142,8 @@ export class Api extends Construct {
     return {
       destination: new apigateway.LogGroupLogDestination(
         new logs.LogGroup(this, `${pascalCase(name)}Logs`, {
-          logGroupName: `/recursive-ai-executor/${this.environment.name}/access/${name}`,
+          // Only groups below this prefix do without an entry each in a policy of limited size.
+          logGroupName: `/aws/vendedlogs/recursive-ai-executor/${this.environment.name}/access/${name}`,
           retention: this.environment.logRetention,
           removalPolicy: RemovalPolicy.DESTROY,
         }),

@@ -76,7 +76,8 @@ export class Web extends Construct {
       comment: `Recursive AI Executor, ${environment.name}`,
       defaultRootObject: 'index.html',
       httpVersion: cloudfront.HttpVersion.HTTP2_AND_3,
-      minimumProtocolVersion: cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021,
+      // With CloudFront's own certificate nobody can choose it.
+      minimumProtocolVersion: domain && cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021,
       domainNames: domain && [domain.name],
       certificate: domain && Certificate.fromCertificateArn(this, 'Certificate', domain.certificateArn),
       webAclId: props.firewall,

@@ -401,6 +401,29 @@ describe('settings', () => {
   });
 });
 
+describe('a sandbox', () => {
+  const { sandbox } = environments[0] as (typeof environments)[number];
+  const withSandbox = (changed: object) =>
+    synthesizeWith('dev', { sandbox: { ...sandbox, ...changed } as typeof sandbox });
+
+  it('is where its zones are', () => {
+    const { service } = withSandbox({ zones: ['us-west-1a', 'us-west-1c'] });
+    const zones = propertiesOf<{ AvailabilityZone: unknown }>(service, 'AWS::EC2::Subnet');
+    expect(zones.map(({ AvailabilityZone }) => AvailabilityZone)).toEqual(['us-west-1a', 'us-west-1c']);
+  });
+
+  it.each([
+    [{ zones: ['us-west-1a'] }, /dev: sandbox\.zones must name as many zones .*: 2/],
+    [
+      { cpu: 2048, memoryMiB: 2048 },
+      /dev: with sandbox\.cpu 2048 Fargate has no sandbox\.memoryMiB of 2048; .*4096/,
+    ],
+    [{ cpu: 700 }, /dev: sandbox\.cpu must be one of 512, 1024, 2048, not 700/],
+  ])('is not made of %j', (changed, message) => {
+    expect(() => withSandbox(changed)).toThrow(message);
+  });
+});
+
 describe('bundles', () => {
   it('load and export their handlers', () => {
     const files = Object.values(bundle(handlers)).map(
