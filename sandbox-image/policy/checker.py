@@ -2,30 +2,86 @@
 
 Names and chains of attributes are resolved to dotted paths (`scopes.py` tells how) and looked up. A forbidden
 module is reported where it is imported and not again at each use; an allowed module is followed, so
-`random._os` counts as `os`. What cannot be resolved, such as `x.open()` on an object of the code's own, is
-judged by the attribute's name alone: dunders that lead into the interpreter, frames and code objects. Text is
-looked at too, since `getattr`, `operator.attrgetter` and `str.format` reach attributes by text; text that is
-put together while the program runs is beyond any such check and left to the sandbox.
+`random._os` counts as `os`. A module that is allowed but for parts of it, as `os` is in `standard`, must not
+leave its name, since nobody could tell then which parts are used: it may be imported, renamed and looked
+into, but not be put into a list, an attribute, an argument or a result. What cannot be resolved, such as
+`x.open()` on an object of the code's own, is judged by the attribute's name alone: dunders that lead into the
+interpreter, frames and code objects. Text is looked at too, since `getattr`, `operator.attrgetter` and
+`str.format` reach attributes by text, and `eval` runs it; text that is put together while the program runs is
+beyond any such check and left to the sandbox.
 """
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from textwrap import dedent
 
-from policy.rules import Rule, load
+from policy.files import FIRST_ARGUMENT, FIRST_ARGUMENTS, REMOTE, outside_folder
+from policy.rules import MODULES_WITH_RULES, PERMITTED_BY_STANDARD, Rule, load
 from policy.scopes import BUILTINS, Scope, aliases, bound_names, default_aliases
 from policy.syntax import parse
+from policy.texts import fold, is_code, literal_start
 
 # String annotations are code too (`typing.get_type_hints` evaluates them), but never deep.
 MAX_ANNOTATION_DEPTH = 20
 
-# Characters: of a name in a message, and of all separators of a `join` that is looked into.
+# Characters of a name in a message; pieces of advice for one import.
 MAX_NAME = 80
-MAX_SEPARATORS = 10_000
+MAX_ADVICE = 3
 
-NAMED_ATTRIBUTE_FUNCTIONS = {"builtins.getattr", "builtins.setattr", "builtins.delattr"}
+IMPORT_FUNCTIONS = {"builtins.__import__", "importlib.import_module"}
+CODE_FUNCTIONS = {"builtins.eval", "builtins.exec", "builtins.compile"}
+TYPE_EVALUATORS = {"get_type_hints", "eval_str", "__annotations__"}  # by these, any text may be run as a type
+NAMESPACE_FUNCTIONS = {"builtins.globals", "builtins.locals", "builtins.vars"}
+NAMESPACE_ATTRIBUTES = {"__dict__", "__globals__", "__builtins__", "f_globals", "f_locals", "f_builtins"}
+NAMESPACE_METHODS = {"get", "pop", "setdefault", "__getitem__"}
+
+# What a module may be given to although parts of it are forbidden: none of these reaches into it.
+INSPECTING_FUNCTIONS = {
+    f"builtins.{name}"
+    for name in (
+        "bool",
+        "callable",
+        "dir",
+        "hasattr",
+        "help",
+        "id",
+        "isinstance",
+        "len",
+        "print",
+        "repr",
+        "str",
+        "type",
+    )
+}
+
+# Functions and methods that yield a path from a path.
+PATH_RESULTS = {
+    "pathlib.Path.cwd",
+    "pathlib.Path.home",
+    *(
+        f"pathlib.Path().{name}"
+        for name in (
+            "absolute",
+            "expanduser",
+            "joinpath",
+            "rename",
+            "replace",
+            "resolve",
+            "with_name",
+            "with_suffix",
+        )
+    ),
+}
+
+NAMED_ATTRIBUTE_FUNCTIONS = {
+    "builtins.getattr",
+    "builtins.setattr",
+    "builtins.delattr",
+    "unittest.mock.patch.object",
+}
 NAMED_ATTRIBUTE_METHODS = {"__getattribute__", "__getattr__", "__setattr__", "__delattr__"}
 ATTRIBUTE_PATH_FUNCTIONS = {"operator.attrgetter", "operator.methodcaller"}
 
@@ -34,8 +90,9 @@ CODE_IN_TEXT = re.compile(r"__(import|subclasses)__\s*\(|__(builtins|globals)__\
 FORMAT_FIELD = re.compile(r"\{([^{}]+)")
 FIELD_ATTRIBUTE = re.compile(r"[.\[](\w+)")
 HARMLESS_FIELD_CLASS = re.compile(r"\.__class__\.__(name|qualname|module|doc)__")
-REMOTE = re.compile(r"(https?|ftp|s3)://", re.IGNORECASE)
-OUTSIDE = re.compile(r"[/~]|[a-z]:[/\\]|(.*[/\\])?\.\.([/\\]|$)", re.IGNORECASE | re.DOTALL)
+
+
+STANDARD = load("standard")
 
 
 @dataclass(frozen=True, order=True)
@@ -58,22 +115,36 @@ def check(code: str, profile: str = "strict") -> list[Violation]:
     return sorted(set(checker.violations))
 
 
+def standard_permits(code: str) -> bool:
+    """Whether `standard` would run code that `strict` refuses."""
+    return not check(code, "standard")
+
+
 class Checker(ast.NodeVisitor):
     def __init__(self, profile: str) -> None:
         self.rules = load(profile)
         self.violations: list[Violation] = []
         self.scopes: list[Scope] = []
         self.deleted: set[str] = set()
+        self.uses: dict[str, set[str]] = {}
+        self.followed: set[int] = set()
+        self.has_wildcards = False
+        self.evaluates_types = False
+        self.defined: set[str] = set()
+        self.code_in_texts: list[tuple[ast.AST, str, list[Scope]]] = []
 
     # Reports
 
     def report(self, node: ast.AST, name: str, rule: Rule) -> None:
         line = getattr(node, "lineno", 1)
-        message = f"`{shorten(name)}` is not allowed: {rule.instead}"
+        permitted = PERMITTED_BY_STANDARD if rule.strict_only else ""
+        message = f"`{shorten(name)}` is not allowed: {rule.instead}{permitted}"
         self.violations.append(Violation(line, rule.rule, message))
 
     def report_structure(self, node: ast.AST, name: str, rule: str) -> None:
-        self.report(node, name, self.rules.structure[rule])
+        """Reports what breaks the rule, if the profile has it."""
+        if found := self.rules.structure.get(rule):
+            self.report(node, name, found)
 
     def forbids(self, node: ast.AST, paths: set[str]) -> bool:
         """Reports the first of the dotted paths that is forbidden, if one is."""
@@ -92,11 +163,9 @@ class Checker(ast.NodeVisitor):
                 return self.resolve_name(name)
             case ast.Attribute(value=value, attr=name):
                 return {self.rules.join(path, name) for path in self.resolve(value)}
-            case ast.Call(func=function, args=[value, name_node, *_]):
-                text = fold(name_node)
-                if text and "builtins.getattr" in self.resolve(function):
-                    return {self.rules.join(path, text) for path in self.resolve(value)}
-            case ast.NamedExpr(value=value):
+            case ast.Call(func=function, args=arguments):
+                return self.resolve_call(function, arguments)
+            case ast.NamedExpr(value=value) | ast.BinOp(left=value, op=ast.Div()):
                 return self.resolve(value)
             case ast.IfExp(body=body, orelse=orelse):
                 return self.resolve(body) | self.resolve(orelse)
@@ -104,7 +173,45 @@ class Checker(ast.NodeVisitor):
                 return self.resolve_all(parts)
             case ast.Subscript(value=ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Dict(values=parts)):
                 return self.resolve_all(parts)
+            case ast.Subscript(value=value, slice=key):
+                return self.resolve_key(value, fold(key))
         return set()
+
+    def resolve_call(self, function: ast.expr, arguments: list[ast.expr]) -> set[str]:
+        """What a call yields: an attribute or module named by text, or an object whose methods have rules."""
+        functions = self.resolve(function)
+        match arguments:
+            case [value, name_node, *_] if "builtins.getattr" in functions:
+                text = fold(name_node)
+                return {self.rules.join(path, text) for path in self.resolve(value)} if text else set()
+            case [name_node, *_] if functions & IMPORT_FUNCTIONS:
+                text = fold(name_node) or ""
+                names = {text, text.partition(".")[0]} if "builtins.__import__" in functions else {text}
+                return {self.rules.canonical(name) for name in names if name}
+            case [value, *_] if "importlib.reload" in functions:
+                return self.resolve(value)
+        if isinstance(function, ast.Attribute) and function.attr in NAMESPACE_METHODS and arguments:
+            return self.resolve_key(function.value, fold(arguments[0]))
+        return {
+            "pathlib.Path()" if path in PATH_RESULTS else f"{path}()"
+            for path in functions
+            if path in self.rules.instances or path in PATH_RESULTS
+        }
+
+    def resolve_key(self, value: ast.expr, key: str | None) -> set[str]:
+        """What a key of a namespace stands for, as in `globals()['os']` and `sys.modules['os']`."""
+        if key is None:
+            return set()
+        match value:
+            case ast.Call(func=function) if self.resolve(function) & NAMESPACE_FUNCTIONS:
+                return self.resolve_name(key)
+            case ast.Attribute(attr=name) if name in NAMESPACE_ATTRIBUTES:
+                return self.resolve_name(key) or self.module_called(key)
+        return self.module_called(key) if "sys.modules" in self.resolve(value) else set()
+
+    def module_called(self, name: str) -> set[str]:
+        path = self.rules.canonical(name)
+        return {path} if path.partition(".")[0] in MODULES_WITH_RULES else set()
 
     def resolve_all(self, nodes: list[ast.expr]) -> set[str]:
         return {path for node in nodes for path in self.resolve(node)}
@@ -115,7 +222,17 @@ class Checker(ast.NodeVisitor):
         is_own = scope and (scope.is_function or (scope.is_bound(name) and name not in self.deleted))
         if name in BUILTINS and not is_own:
             paths.add(f"builtins.{name}")
+        if scope is None and self.has_wildcards:  # `from module import *` also brings what the module imports
+            paths |= self.module_called(name)
         return paths
+
+    def text_of(self, name: str) -> str | None:
+        """The literal text that the name stands for, if it is bound once and to a literal.
+
+        In `standard` a program may have such a name and not use it in what is run: the sandbox tells.
+        """
+        scope = self.scope_of(name) if self.rules.profile == "strict" else None
+        return scope.texts.get(name) if scope else None
 
     def scope_of(self, name: str) -> Scope | None:
         """The innermost scope that binds the name, as Python looks it up."""
@@ -139,6 +256,46 @@ class Checker(ast.NodeVisitor):
                     return False
         return not self.resolve(node)
 
+    # Modules of which parts are forbidden
+
+    def follow(self, node: ast.expr) -> None:
+        """Notes that what a module is used for here can be told: it is looked into, renamed or inspected."""
+        self.followed.add(id(node))
+        match node:
+            case ast.NamedExpr(value=value):
+                self.follow(value)
+            case ast.IfExp(body=body, orelse=orelse):
+                self.follow_all([body, orelse])
+            case ast.BoolOp(values=parts):
+                self.follow_all(parts)
+            case ast.Subscript(value=ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Dict(values=parts)):
+                self.follow_all(parts)
+
+    def follow_all(self, nodes: Iterable[ast.expr]) -> None:
+        for node in nodes:
+            self.follow(node)
+
+    def check_leaving(self, node: ast.expr, paths: set[str]) -> None:
+        """Reports a module of which parts are forbidden where it leaves its name."""
+        if id(node) in self.followed:
+            return
+        if path := min(filter(self.rules.has_forbidden_parts, paths), default=None):
+            self.report_structure(node, path, "module-as-value")
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        self.follow(node.value)
+        if not isinstance(node.value, ast.Constant):  # docstrings may say what they like
+            self.visit(node.value)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        if all(isinstance(operator, ast.Is | ast.IsNot | ast.Eq | ast.NotEq) for operator in node.ops):
+            self.follow_all([node.left, *node.comparators])
+        self.generic_visit(node)
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> None:
+        self.follow(node.value)
+        self.generic_visit(node)
+
     # Scopes and blocks
 
     @contextmanager
@@ -153,12 +310,16 @@ class Checker(ast.NodeVisitor):
                     self.learn(name, {path})
             for name, value in aliases(part):
                 self.learn(name, self.resolve(value))
+                scope.add_text(name, fold(value))
+                # What a class binds is an attribute, and `:=` has a value as well.
+                if not scope.is_class and not isinstance(part, ast.NamedExpr):
+                    self.follow(value)
         yield
         self.scopes.pop()
 
     def learn(self, name: str, paths: set[str]) -> None:
         """Remembers what a name stands for, unless that is forbidden and so reported where it is bound."""
-        allowed = {path for path in paths if not self.rules.for_path(path)}
+        allowed = {path for path in paths if path in self.rules.in_memory or not self.rules.for_path(path)}
         if allowed:
             (self.scope_of(name) or self.scopes[0]).add_paths(name, allowed)
 
@@ -177,11 +338,33 @@ class Checker(ast.NodeVisitor):
         blocks[-1].update(set.intersection(*bound))
 
     def visit_Module(self, node: ast.Module) -> None:
-        self.deleted = {
-            part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Del)
-        }
+        for part in ast.walk(node):
+            self.look_at(part)
         with self.scope(node):
             self.visit_all(node.body)
+            while self.code_in_texts:
+                self.check_code(*self.code_in_texts.pop())
+
+    def look_at(self, node: ast.AST) -> None:
+        """Notes what has to be known of the whole program before its first line is judged."""
+        match node:
+            case ast.Name(id=name, ctx=ast.Del()):
+                self.deleted.add(name)
+            case ast.Name(id=name) if name in TYPE_EVALUATORS:
+                self.evaluates_types = True
+            case ast.Attribute(value=value, attr=name):
+                self.evaluates_types |= name in TYPE_EVALUATORS
+                if dotted := dotted_name(value):
+                    self.uses.setdefault(dotted.partition(".")[0], set()).add(f"{dotted}.{name}")
+            case ast.alias(name=name):
+                self.has_wildcards |= name == "*"
+                self.evaluates_types |= name in TYPE_EVALUATORS
+            case ast.keyword(arg=name):
+                self.evaluates_types |= name in TYPE_EVALUATORS
+            case ast.Constant(value=str(text)):
+                self.evaluates_types |= text in TYPE_EVALUATORS
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                self.defined.add(name)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self.visit_all([*node.decorator_list, *node.bases, *node.keywords, *getattr(node, "type_params", [])])
@@ -216,6 +399,8 @@ class Checker(ast.NodeVisitor):
         self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
     ) -> None:
         first = node.generators[0].iter
+        for generator in node.generators:
+            self.follow_all(value for _, value in aliases(generator))
         self.visit(first)
         with self.scope(node):
             for generator in node.generators:
@@ -228,6 +413,7 @@ class Checker(ast.NodeVisitor):
     visit_GeneratorExp = visit_comprehension_scope
 
     def visit_If(self, node: ast.If) -> None:
+        self.follow(node.test)
         self.visit(node.test)
         self.branches(node.body, [*node.orelse])
 
@@ -301,8 +487,25 @@ class Checker(ast.NodeVisitor):
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
-            self.forbids(node, {self.rules.canonical(alias.name)})
+            path = self.rules.canonical(alias.name)
+            if rule := self.rules.for_path(path):
+                self.report(node, path, self.with_advice(rule, path, alias.asname or alias.name))
+            else:
+                self.check_import_in_class(node, path if alias.asname else path.partition(".")[0])
         self.bind_names(node)
+
+    def with_advice(self, rule: Rule, path: str, name: str) -> Rule:
+        """The rule with advice on those parts of the module that the code uses, where the table has any."""
+        uses = sorted(self.uses.get(name.partition(".")[0], ()))
+        rules = (
+            self.rules.for_path(path + use.removeprefix(name)) for use in uses if use.startswith(f"{name}.")
+        )
+        advice = list(dict.fromkeys(used.instead for used in rules if used and used != rule))[:MAX_ADVICE]
+        return replace(rule, instead="; ".join(advice)) if advice else rule
+
+    def check_import_in_class(self, node: ast.AST, path: str) -> None:
+        if self.scopes[-1].is_class and self.rules.has_forbidden_parts(path):
+            self.report_structure(node, path, "module-as-value")
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         if node.level == 0:  # there is no package around the program: a relative import fails by itself
@@ -312,30 +515,61 @@ class Checker(ast.NodeVisitor):
 
     def check_imported_name(self, node: ast.ImportFrom, module: str, alias: ast.alias) -> None:
         if alias.name == "*":
-            if not self.forbids(node, {module}) and module not in self.rules.wildcard_allowed:
+            if not self.forbids(node, {module}) and self.rules.has_forbidden_parts(module):
                 self.report_structure(node, f"from {module} import *", "wildcard-import")
-        elif self.forbids(alias, {self.rules.join(module, alias.name)}) or self.forbids(alias, {module}):
             return
-        elif rule := self.rules.for_attribute(alias.name):
+        path = self.rules.join(module, alias.name)
+        if path in self.rules.in_memory:  # judged where it is used
+            return
+        self.check_import_in_class(node, path)
+        if self.forbids(alias, {path}) or self.forbids(alias, {module}):
+            return
+        if rule := self.rules.for_attribute(alias.name):
             self.report(alias, alias.name, rule)
 
     # Names, attributes, calls
 
     def visit_Name(self, node: ast.Name) -> None:
-        if isinstance(node.ctx, ast.Load):
-            self.forbids(node, self.resolve(node))
-        else:
+        if not isinstance(node.ctx, ast.Load):
             self.bind_names(node)
+            return
+        paths = self.resolve(node)
+        if not self.forbids(node, paths):
+            self.check_leaving(node, paths)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        if not self.forbids(node, self.resolve(node)):
-            self.check_attribute(node, node.value, node.attr)
-            self.visit(node.value)
+        paths = self.resolve(node)
+        if self.forbids(node, paths):
+            return
+        self.check_leaving(node, paths)
+        self.follow(node.value)
+        self.check_attribute(node, node.value, node.attr)
+        if not paths:
+            self.check_part_of_module(node)
+        self.visit(node.value)
+
+    def check_part_of_module(self, node: ast.Attribute) -> None:
+        """Reports `self.os.system` and `found['os'].system`, whatever it is that holds the module."""
+        match node.value:
+            case ast.Attribute(attr=name):
+                pass
+            case ast.Subscript(slice=ast.Constant(value=str(name))):
+                pass
+            case _:
+                return
+        module = self.rules.canonical(name)
+        if module in MODULES_WITH_RULES and not STANDARD.for_path(module):
+            rule = STANDARD.for_path(f"{module}.{node.attr}")
+            if rule and rule.impossible:
+                self.report(node, f"{module}.{node.attr}", rule)
 
     def check_attribute(self, node: ast.AST, value: ast.expr | None, name: str) -> None:
         """Judges an attribute by its name; `value` is the object it is read from, if that can be told."""
         if name == "__dict__" and not self.is_own_object(value):
-            self.report(node, name, Rule("dunder-attribute", self.rules.dunder_advice[name]))
+            if self.rules.allowed_dunders is not None:
+                self.report(node, name, self.rules.for_dunder(name))
+            elif value and any(map(self.rules.has_forbidden_parts, self.resolve(value))):
+                self.report_structure(node, name, "module-as-value")
         elif rule := self.rules.for_attribute(name):
             is_private = isinstance(value, ast.Name) and value.id in ("self", "cls")
             if not (is_private and rule.rule == "reexported-module"):
@@ -352,13 +586,35 @@ class Checker(ast.NodeVisitor):
             self.check_text(node, text)
             return
         functions = self.resolve(node.func)
-        if not self.is_vars_of_own_object(node, functions):
+        self.follow(node.func)
+        if functions & INSPECTING_FUNCTIONS:
+            self.follow_all(node.args)
+        if not self.is_vars_of_own_object(node, functions) and not self.is_in_memory(node, functions):
             self.visit(node.func)
         named = self.check_named_attributes(node, functions)
         if not any(self.rules.for_path(path) for path in functions):
+            self.check_result(node, functions)
             self.check_paths(node, functions)
             self.check_text_arguments(node, functions)
         self.visit_all([argument for argument in [*node.args, *node.keywords] if argument not in named])
+
+    def check_result(self, node: ast.Call, functions: set[str]) -> None:
+        """Judges what is imported by name as an import."""
+        if functions & NAMED_ATTRIBUTE_FUNCTIONS:  # judged by `check_named_attributes`
+            return
+        paths = self.resolve(node)
+        if not self.forbids(node, paths):
+            self.check_leaving(node, paths)
+
+    def is_in_memory(self, node: ast.Call, functions: set[str]) -> bool:
+        """Whether a function that opens files is given a buffer instead."""
+        if not functions or not functions <= self.rules.in_memory:
+            return False
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        name = node.args[0] if node.args else given.get("filename")
+        if name is None or (isinstance(name, ast.Constant) and name.value is None):
+            return "fileobj" in given
+        return self.resolve(name) == {"io.BytesIO()"}
 
     def is_vars_of_own_object(self, node: ast.Call, functions: set[str]) -> bool:
         return functions == {"builtins.vars"} and len(node.args) == 1 and self.is_own_object(node.args[0])
@@ -375,6 +631,7 @@ class Checker(ast.NodeVisitor):
             candidates = node.args
         else:
             return []
+        self.follow_all(node.args[:1])
         if self.forbids(node, self.resolve(node)):
             return candidates
         texts = {candidate: text for candidate in candidates if (text := fold(candidate)) is not None}
@@ -388,21 +645,55 @@ class Checker(ast.NodeVisitor):
         return list(texts)
 
     def check_paths(self, node: ast.Call, functions: set[str]) -> None:
-        if not any(self.rules.takes_path(path) for path in functions):
+        """Judges names of files that are given to a function, or to a method that writes its object."""
+        if any(path in self.rules.path_functions for path in functions):
+            arguments = node.args[:FIRST_ARGUMENTS]
+        elif not functions and self.is_writing_method(node.func):
+            arguments = node.args[:FIRST_ARGUMENT]
+        else:
             return
         keywords = [keyword.value for keyword in node.keywords if keyword.arg in self.rules.path_keywords]
-        for argument in [*node.args[:2], *keywords]:
-            text = literal_start(argument) or ""
-            if REMOTE.match(text):
-                self.report_structure(argument, text, "network")
-            elif OUTSIDE.match(text):
-                self.report_structure(argument, text, "path-outside-folder")
+        for argument in [*arguments, *keywords]:
+            self.check_path(argument)
+
+    def check_path(self, argument: ast.expr) -> None:
+        text = literal_start(argument) or ""
+        if REMOTE.match(text):
+            self.report_structure(argument, text, "network")
+        elif outside := outside_folder(argument, self.resolve, self.text_of):
+            self.report_structure(argument, outside, "path-outside-folder")
+
+    def is_writing_method(self, function: ast.expr) -> bool:
+        return (
+            isinstance(function, ast.Attribute)
+            and function.attr in self.rules.path_methods
+            and function.attr not in self.defined
+        )
 
     def check_text_arguments(self, node: ast.Call, functions: set[str]) -> None:
-        for path in functions & self.rules.text_as_code:
-            arguments = [*node.args[:2], *(keyword.value for keyword in node.keywords)]
-            if any(literal_start(argument) is not None for argument in arguments):
+        """Judges text that a function runs: a rule of its own in `strict`, else by what it says."""
+        arguments = [*node.args[:2], *(keyword.value for keyword in node.keywords)]
+        for path in functions & (self.rules.text_as_code | CODE_FUNCTIONS):
+            if "text-as-code" not in self.rules.structure:
+                for text in filter(None, map(fold, arguments)):
+                    self.code_in_texts.append((node, text, list(self.scopes)))
+            elif any(literal_start(argument) is not None for argument in arguments):
                 self.report_structure(node, f"{path} of text", "text-as-code")
+
+    def check_code(self, place: ast.AST, text: str, scopes: list[Scope]) -> None:
+        """Judges text that is run as code; what is wrong with it is reported at its place in the program."""
+        try:
+            tree = parse(dedent(text).strip())
+        except SyntaxError:
+            return  # text that cannot be parsed cannot be run
+        for part in ast.walk(tree):
+            self.look_at(part)
+            if isinstance(part, ast.stmt | ast.expr | ast.alias):
+                part.lineno = getattr(place, "lineno", 1)
+        whole, self.scopes = self.scopes, scopes
+        with self.scope(tree):
+            self.visit_all(tree.body)
+        self.scopes = whole
 
     def visit_keyword(self, node: ast.keyword) -> None:
         is_off = isinstance(node.value, ast.Constant) and node.value.value is False
@@ -411,10 +702,6 @@ class Checker(ast.NodeVisitor):
         self.visit(node.value)
 
     # Text
-
-    def visit_Expr(self, node: ast.Expr) -> None:
-        if not isinstance(node.value, ast.Constant):  # docstrings may say what they like
-            self.visit(node.value)
 
     def visit_text(self, node: ast.expr) -> None:
         text = fold(node)
@@ -426,10 +713,17 @@ class Checker(ast.NodeVisitor):
     visit_Constant = visit_text
     visit_BinOp = visit_text
     visit_JoinedStr = visit_text
-    visit_Subscript = visit_text
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        paths = self.resolve(node)
+        if not self.forbids(node, paths):
+            self.check_leaving(node, paths)
+            self.visit_text(node)
 
     def check_text(self, node: ast.AST, text: str) -> None:
         """Finds names and paths of attributes, code, and formats that walk attributes."""
+        if "attribute-in-text" not in self.rules.structure:
+            return
         if ATTRIBUTE_PATH.fullmatch(text):
             for name in self.rules.never_as_text.intersection(text.split(".")):
                 self.report_structure(node, name, "attribute-in-text")
@@ -437,6 +731,8 @@ class Checker(ast.NodeVisitor):
         if code := CODE_IN_TEXT.search(text):
             self.report_structure(node, code[0], "attribute-in-text")
             return
+        if self.evaluates_types and is_code(text):
+            self.code_in_texts.append((node, text, list(self.scopes)))
         for field in FORMAT_FIELD.findall(text):
             for name in FIELD_ATTRIBUTE.findall(HARMLESS_FIELD_CLASS.sub("", field)):
                 if self.rules.for_attribute(name) or name in ("__class__", "__dict__"):
@@ -475,65 +771,14 @@ def annotation_texts(node: ast.expr) -> Iterator[tuple[ast.Constant, str]]:
                     yield from annotation_texts(child)
 
 
-def fold(node: ast.AST) -> str | None:
-    """The text an expression yields, if it is put together from literals alone."""
+def dotted_name(node: ast.expr) -> str | None:
+    """`a.b` for the expression `a.b`; None for what is no chain of names."""
     match node:
-        case ast.Constant(value=str(text)):
-            return text
-        case ast.Constant(value=bytes(data)):
-            return data.decode("latin-1")
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return fold_all("", [left, right])
-        case ast.JoinedStr(values=parts):
-            return fold_all("", parts)
-        case ast.FormattedValue(value=value, conversion=-1, format_spec=None):
-            return fold(value)
-        case ast.Call(
-            func=ast.Attribute(value=separator, attr="join"),
-            args=[ast.List(elts=parts) | ast.Tuple(elts=parts)],
-        ):
-            between = fold(separator)
-            if between is not None and len(between) * len(parts) <= MAX_SEPARATORS:
-                return fold_all(between, parts)
-        case ast.Subscript(value=value, slice=ast.Slice(lower=lower, upper=upper, step=step)):
-            whole = fold(value)
-            start, stop, stride = (literal_integer(bound) for bound in (lower, upper, step))
-            if whole is not None and stride != 0:
-                return whole[start:stop:stride]
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=value, attr=name):
+            return f"{whole}.{name}" if (whole := dotted_name(value)) else None
     return None
-
-
-def fold_all(separator: str, nodes: list[ast.expr]) -> str | None:
-    texts: list[str] = []
-    for node in nodes:
-        text = fold(node)
-        if text is None:
-            return None
-        texts.append(text)
-    return separator.join(texts)
-
-
-def literal_integer(node: ast.expr | None) -> int | None:
-    match node:
-        case ast.Constant(value=int(number)):
-            return number
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(number))):
-            return -number
-    return None
-
-
-def literal_start(node: ast.expr) -> str | None:
-    """The literal text that an expression begins with, as in `"/etc/" + name` or an f-string."""
-    while True:
-        match node:
-            case ast.BinOp(left=left):
-                node = left
-            case ast.JoinedStr(values=[first, *_]):
-                node = first
-            case ast.Constant(value=str(text)):
-                return text
-            case _:
-                return None
 
 
 def shorten(text: str) -> str:

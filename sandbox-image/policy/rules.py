@@ -1,13 +1,15 @@
 """Reads `rules.json` and answers what one profile forbids.
 
-Things are known by dotted path: `os.system`, `numpy.ctypeslib`, `builtins.eval` for a built-in function. A
-rule for `os` holds for everything below it, the longest matching rule gives the message, and a name that ends
-in `*` stands for all that begin so. A leading underscore of a module is ignored, since `_socket` is `socket`.
+Things are known by dotted path: `os.system`, `numpy.ctypeslib`, `builtins.eval` for a built-in function, and
+`pathlib.Path().open` for a method of an object that the code has made. A rule for `os` holds for everything
+below it, the longest matching rule gives the message, and a name that ends in `*` stands for all that begin
+so. A leading underscore of a module is ignored, since `_socket` is `socket`.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,28 +21,54 @@ MAX_PARTS = max(name.count(".") for entry in TABLE["names"] for name in entry["n
 
 PROFILES: tuple[str, ...] = tuple(TABLE["profiles"])
 
+# Follows a message about what `strict` alone forbids.
+PERMITTED_BY_STANDARD = " (policy `standard` allows it)"
+
 
 @dataclass(frozen=True)
 class Rule:
+    """What to do instead of something forbidden.
+
+    `impossible` is what no profile allows, since the sandbox has none; `strict_only` what `standard` permits.
+    """
+
     rule: str
     instead: str
+    impossible: bool = False
+    strict_only: bool = False
+
+
+@dataclass(frozen=True)
+class Paths:
+    """A set of dotted paths; `networkx.write_*` stands for all that begin so."""
+
+    names: frozenset[str]
+    stems: tuple[str, ...]
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.names or path.startswith(self.stems)
 
 
 @dataclass(frozen=True)
 class Rules:
+    profile: str
     names: dict[str, Rule]
     stems: dict[str, Rule]
+    modules: frozenset[str]
     attributes: dict[str, Rule]
-    allowed_dunders: frozenset[str]
+    allowed_dunders: frozenset[str] | None
     never_as_text: frozenset[str]
     dunder_advice: dict[str, str]
     structure: dict[str, Rule]
+    other_names: dict[str, str]
     reexported: frozenset[str]
-    path_functions: frozenset[str]
-    path_modules: frozenset[str]
+    modules_of_their_own: frozenset[str]
+    instances: frozenset[str]
+    in_memory: frozenset[str]
+    path_functions: Paths
+    path_methods: frozenset[str]
     path_keywords: frozenset[str]
     text_as_code: frozenset[str]
-    wildcard_allowed: frozenset[str]
 
     def for_path(self, path: str) -> Rule | None:
         """The rule that forbids the dotted path, or None. What is in a forbidden module is forbidden."""
@@ -54,33 +82,60 @@ class Rules:
 
     def for_attribute(self, name: str) -> Rule | None:
         """The rule that forbids reading an attribute of this name from any object, or None."""
-        if is_dunder(name) and name not in self.allowed_dunders:
-            rule = self.structure["dunder-attribute"]
-            return Rule(rule.rule, self.dunder_advice.get(name, rule.instead))
+        if self.allowed_dunders is not None and is_dunder(name) and name not in self.allowed_dunders:
+            return self.for_dunder(name)
         return self.attributes.get(name)
 
-    def has_forbidden_parts(self, module: str) -> bool:
-        """Whether the module is allowed but something in it is not."""
-        return any(name.startswith(f"{module}.") for name in [*self.names, *self.stems])
+    def for_dunder(self, name: str) -> Rule:
+        rule = self.structure["dunder-attribute"]
+        return replace(rule, instead=self.dunder_advice.get(name, rule.instead))
 
-    def takes_path(self, path: str) -> bool:
-        """Whether the function of this dotted path takes names of files as its arguments."""
-        return path in self.path_functions or path.partition(".")[0] in self.path_modules
+    def has_forbidden_parts(self, module: str) -> bool:
+        """Whether the module is one of the standard library that is allowed but for something in it."""
+        return module in self.modules
 
     def join(self, path: str, name: str) -> str:
         """The path of attribute `name` of `path`. A module reached through another one counts as itself."""
+        whole = f"{path}.{name}"
+        if whole in self.other_names:
+            return self.other_names[whole]
         module = module_name(name)
-        if module in self.reexported:
-            return module
-        return f"{path}.{name}" if path.count(".") < MAX_PARTS else path
+        is_own = module == path or whole in self.names or whole in self.modules_of_their_own
+        is_known = module in self.reexported or (module in MODULES_WITH_RULES and is_reexported(path, name))
+        if is_known and not is_own:
+            return self.other_names.get(module, module)
+        return whole if path.count(".") < MAX_PARTS else path
 
     def canonical(self, dotted: str) -> str:
         """The path that the dotted name of an import statement stands for."""
         first, *rest = dotted.split(".")
         path = module_name(first)
+        path = self.other_names.get(path, path)
         for name in rest:
             path = self.join(path, name)
         return path
+
+
+# Modules of which something is forbidden in some profile.
+MODULES_WITH_RULES = frozenset(
+    name.partition(".")[0] for entry in TABLE["names"] for name in entry["names"] if not name.endswith("*")
+) - {"builtins"}
+
+
+def is_reexported(path: str, name: str) -> bool:
+    """Whether attribute `name`, called as a module that has rules, is that module rather than a namesake.
+
+    Modules of the standard library import each other under their own names; elsewhere `scipy.signal` and
+    `numpy.trace` are namesakes, and only a leading underscore tells. Classes have no modules as attributes.
+    """
+    if path.rpartition(".")[2][:1].isupper() or "(" in path:
+        return False
+    return name.startswith("_") or is_of_standard_library(path)
+
+
+def is_of_standard_library(path: str) -> bool:
+    top = path.partition(".")[0]
+    return top in sys.stdlib_module_names or f"_{top}" in sys.stdlib_module_names
 
 
 def is_dunder(name: str) -> bool:
@@ -106,28 +161,59 @@ def load(profile: str) -> Rules:
     if profile not in PROFILES:
         raise ValueError(f"unknown policy {profile!r}: use one of {', '.join(PROFILES)}")
     names = named_rules("names", profile)
-    dunders = TABLE["dunders"]
+    dunders, paths = TABLE["dunders"], TABLE["paths"]
+    structure = {
+        rule: make_rule(rule, entry)
+        for rule, entry in TABLE["structure"].items()
+        if profile in entry["profiles"]
+    }
     return Rules(
+        profile=profile,
         names={name: rule for name, rule in names.items() if not name.endswith("*")},
         stems={name.removesuffix("*"): rule for name, rule in names.items() if name.endswith("*")},
+        modules=frozenset(
+            prefix
+            for name in names
+            for prefix in prefixes(name)
+            if prefix not in (name, "builtins") and "(" not in prefix and is_of_standard_library(prefix)
+        ),
         attributes=named_rules("attributes", profile),
-        allowed_dunders=frozenset(name for group in dunders["allowed"].values() for name in group),
+        allowed_dunders=(
+            frozenset(name for group in dunders["allowed"].values() for name in group)
+            if "dunder-attribute" in structure
+            else None
+        ),
         never_as_text=frozenset(dunders["never_as_text"]),
         dunder_advice=dunders["instead"],
-        structure={rule: Rule(rule, instead) for rule, instead in TABLE["structure"].items()},
+        structure=structure,
+        other_names=TABLE["modules_by_other_names"],
         reexported=frozenset(TABLE["reexported"]),
-        path_functions=frozenset(TABLE["paths"]["functions"]),
-        path_modules=frozenset(TABLE["paths"]["modules"]),
-        path_keywords=frozenset(TABLE["paths"]["keywords"]),
+        modules_of_their_own=frozenset(TABLE["modules_of_their_own"]),
+        instances=frozenset(TABLE["instances"]),
+        in_memory=frozenset(TABLE["in_memory"]),
+        path_functions=paths_of(paths["functions"]),
+        path_methods=frozenset(paths["methods"]),
+        path_keywords=frozenset(paths["keywords"]),
         text_as_code=frozenset(TABLE["text_as_code"]),
-        wildcard_allowed=frozenset(TABLE["wildcard_allowed"]),
     )
 
 
 def named_rules(section: str, profile: str) -> dict[str, Rule]:
     return {
-        name: Rule(entry["rule"], entry["instead"])
+        name: make_rule(entry["rule"], entry)
         for entry in TABLE[section]
         if profile in entry["profiles"]
         for name in entry["names"]
     }
+
+
+def make_rule(rule: str, entry: dict[str, Any]) -> Rule:
+    impossible = rule in TABLE["impossible"]
+    return Rule(rule, entry["instead"], impossible, not impossible and "standard" not in entry["profiles"])
+
+
+def paths_of(names: Iterable[str]) -> Paths:
+    return Paths(
+        frozenset(name for name in names if not name.endswith("*")),
+        tuple(name.removesuffix("*") for name in names if name.endswith("*")),
+    )

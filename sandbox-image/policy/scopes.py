@@ -40,6 +40,7 @@ class Scope:
         )
         self.names = {name for part in self.nodes for name in bound_names(part)} - outer
         self.paths: dict[str, set[str]] = {}
+        self.texts: dict[str, str | None] = {}
         self.blocks: list[set[str]] = [set()]
 
     def bind(self, name: str) -> None:
@@ -53,6 +54,10 @@ class Scope:
         self.names.add(name)
         known = self.paths.setdefault(name, set())
         known.update(sorted(paths)[: MAX_PATHS - len(known)])
+
+    def add_text(self, name: str, text: str | None) -> None:
+        """A name that is bound twice stands for no certain text."""
+        self.texts[name] = None if name in self.texts else text
 
 
 def own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
@@ -116,6 +121,8 @@ def aliases(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         ):
             for value in values:
                 yield from pairs(target, value)
+        case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
+            yield from pairs(target, value)
 
 
 def pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:

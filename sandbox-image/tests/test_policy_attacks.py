@@ -43,7 +43,7 @@ class ImportTest(PolicyTestCase):
             "builtins": "namespace",
             "requests": "network",
             "tempfile": "file-access",
-            "pathlib": "file-access",
+            "tkinter": "display",
             "glob": "file-access",
         }.items():
             self.assert_each(rule, f"import {module}", f"from {module} import x", profiles=("strict",))
@@ -78,12 +78,13 @@ class ImportTest(PolicyTestCase):
         self.assert_each(
             "file-access", "from _io import open", "import _io\n_io.FileIO(3)", profiles=("strict",)
         )
-        self.assert_each("operating-system", "import posix")
+        self.assert_each("operating-system", "import posix", profiles=("strict",))
 
     def test_wildcards(self) -> None:
         self.assert_each("operating-system", "from os import *", profiles=("strict",))
         self.assert_each("wildcard-import", "from os import *", profiles=("standard",))
-        self.assert_each("wildcard-import", "from inspect import *", "from unknown import *")
+        self.assert_each("wildcard-import", "from inspect import *", profiles=("strict",))
+        self.assert_each("wildcard-import", "from asyncio import *")
         self.assert_each("process", "from subprocess import *")
 
     def test_modules_that_other_modules_import(self) -> None:
@@ -102,9 +103,8 @@ class ImportTest(PolicyTestCase):
             profiles=("strict",),
         )
         self.assert_each("interpreter", "import json\njson.decoder.sys", profiles=("strict",))
-        self.assert_each("namespace", "import codecs\ncodecs.builtins.print(1)")
+        self.assert_each("namespace", "import codecs\ncodecs.builtins.print(1)", profiles=("strict",))
         self.assert_each("process", "import random\nrandom._os.system('ls')", profiles=("standard",))
-        self.assert_each("namespace", "import json\njson.decoder.sys.modules", profiles=("standard",))
         self.assert_each(
             "reexported-module", "import random\n[random][0]\nf(random)._os", profiles=("strict",)
         )
@@ -120,6 +120,7 @@ class ImportTest(PolicyTestCase):
             "import pkgutil",
             "import runpy",
             "import zipimport",
+            profiles=("strict",),
         )
 
 
@@ -135,7 +136,10 @@ class BuiltinTest(PolicyTestCase):
             "input('name? ')": "interaction",
             "breakpoint()": "interaction",
         }.items():
-            self.assert_each(rule, call)
+            self.assert_each(rule, call, profiles=("strict",))
+        self.assert_each(
+            "interaction", "input('name? ')", "breakpoint()", "import getpass\ngetpass.getpass()"
+        )
         self.assert_each("file-access", "open('data.txt')", profiles=("strict",))
 
     def test_used_as_values(self) -> None:
@@ -163,6 +167,7 @@ class BuiltinTest(PolicyTestCase):
             "type('T', (), {'run': eval})",
             "from functools import partial\npartial(eval, '1')()",
             "import functools\nfunctools.reduce(eval, [])",
+            profiles=("strict",),
         )
         self.assert_violations("@eval\ndef f(): pass", (1, "dynamic-code"))
         self.assert_each("file-access", "f = open", "with open('f') as f: pass", profiles=("strict",))
@@ -185,6 +190,7 @@ class BuiltinTest(PolicyTestCase):
             "def f():\n    global eval\n    return eval('1')",
             "def f(eval=eval): return eval('1')",
             "eval = eval",
+            profiles=("strict",),
         )
         self.assert_violations("eval('1')\neval = print", (1, "dynamic-code"))
         self.assert_violations("def f():\n    return eval('1')\nf()\ndef eval(x): pass", (2, "dynamic-code"))
@@ -199,21 +205,30 @@ class BuiltinTest(PolicyTestCase):
             "from builtins import *",
             "__loader__.load_module('os')",
             "__spec__.loader",
+            profiles=("strict",),
         )
-        self.assert_each("dynamic-code", "from builtins import eval as e")
+        self.assert_each("dynamic-code", "from builtins import eval as e", profiles=("strict",))
 
     def test_look_alike_letters_are_the_same_name_to_python(self) -> None:
-        self.assert_each("dynamic-code", "ｅｖａｌ('1')", "𝐞𝐱𝐞𝐜('1')")
-        self.assert_each("dunder-attribute", "().__class__.__ｓubclasses__()")
+        self.assert_each("dynamic-code", "ｅｖａｌ('1')", "𝐞𝐱𝐞𝐜('1')", profiles=("strict",))
+        self.assert_each("dunder-attribute", "().__class__.__ｓubclasses__()", profiles=("strict",))
 
     def test_text_that_is_run_as_code(self) -> None:
-        self.assert_each("text-as-code", "import timeit\ntimeit.timeit('import os')")
-        self.assert_each("text-as-code", "import timeit\ntimeit.timeit(f, setup=f'import {x}')")
+        self.assert_each("text-as-code", "import timeit\ntimeit.timeit('import os')", profiles=("strict",))
         self.assert_each(
-            "dynamic-code", "import cProfile\ncProfile.run('f()')", "import doctest", "import code"
+            "text-as-code", "import timeit\ntimeit.timeit(f, setup=f'import {x}')", profiles=("strict",)
         )
-        self.assert_each("dynamic-code", "def f(x: 'eval(1)'): pass")
-        self.assert_each("dynamic-code", "x: list['eval(1)'] = []", "def f() -> 'exec(1)': pass")
+        self.assert_each(
+            "dynamic-code",
+            "import cProfile\ncProfile.run('f()')",
+            "import doctest",
+            "import code",
+            profiles=("strict",),
+        )
+        self.assert_each("dynamic-code", "def f(x: 'eval(1)'): pass", profiles=("strict",))
+        self.assert_each(
+            "dynamic-code", "x: list['eval(1)'] = []", "def f() -> 'exec(1)': pass", profiles=("strict",)
+        )
 
 
 class AttributeTest(PolicyTestCase):
@@ -238,6 +253,7 @@ class AttributeTest(PolicyTestCase):
             "super().__reduce_ex__(2)",
             "del x.__bases__",
             "match f:\n    case object(__globals__=g): pass",
+            profiles=("strict",),
         )
         self.assert_violations(
             "x = 1\n().__class__.__bases__[0].__subclasses__()",
@@ -247,7 +263,10 @@ class AttributeTest(PolicyTestCase):
 
     def test_imported_dunders(self) -> None:
         self.assert_each(
-            "dunder-attribute", "from random import __builtins__", "from random import __loader__ as x"
+            "dunder-attribute",
+            "from random import __builtins__",
+            "from random import __loader__ as x",
+            profiles=("strict",),
         )
 
     def test_attributes_named_by_text(self) -> None:
@@ -269,12 +288,17 @@ class AttributeTest(PolicyTestCase):
             "from operator import methodcaller\nmethodcaller('__subclasses__')",
             "import math\ngetattr(math, '__dict__')",
             "g = getattr\ng(x, '__globals__')",
+            profiles=("strict",),
         )
-        self.assert_each("introspection", "getattr(e, 'tb_frame')", "setattr(e, 'f_back', 1)")
+        self.assert_each(
+            "introspection", "getattr(e, 'tb_frame')", "setattr(e, 'f_back', 1)", profiles=("strict",)
+        )
 
     def test_computed_names_on_modules_with_forbidden_parts(self) -> None:
         self.assert_each("computed-attribute", "import os\ngetattr(os, 'sys' + x)", profiles=("standard",))
-        self.assert_each("computed-attribute", "import asyncio, inspect\ngetattr(inspect, name)")
+        self.assert_each(
+            "computed-attribute", "import asyncio, inspect\ngetattr(inspect, name)", profiles=("strict",)
+        )
         self.assert_each("process", "import os\ngetattr(os, 'sys' + 'tem')('ls')", profiles=("standard",))
 
     def test_text_that_is_a_forbidden_name(self) -> None:
@@ -288,6 +312,7 @@ class AttributeTest(PolicyTestCase):
             "f.__annotations__ = {'x': \"__import__('os').system('ls')\"}",
             "frame.query('@x.__globals__[y]')",
             "list(map(getattr, [f], ['__globals__']))",
+            profiles=("strict",),
         )
 
     def test_formats_that_walk_attributes(self) -> None:
@@ -302,8 +327,9 @@ class AttributeTest(PolicyTestCase):
             "t = '{0.__glo' + 'bals__}'",
             "'{0:{1.__globals__}}'.format(x, y)",
             "'{0.gi_frame}'.format(x)",
+            profiles=("strict",),
         )
-        self.assert_each("dunder-attribute", "print(f'{x.__globals__}')")
+        self.assert_each("dunder-attribute", "print(f'{x.__globals__}')", profiles=("strict",))
 
     def test_frames_and_code_objects(self) -> None:
         self.assert_each(
@@ -313,21 +339,25 @@ class AttributeTest(PolicyTestCase):
             "try:\n    1 / 0\nexcept Exception as e:\n    e.__traceback__.tb_frame",
             "frame.f_globals",
             "frame.f_back",
-            "import gc\ngc.get_objects()",
             "coroutine.cr_frame",
+            profiles=("strict",),
         )
-        self.assert_each("introspection", "import sys\nsys._getframe()", profiles=("standard",))
-        self.assert_each("dynamic-code", "import types\ntypes.CodeType(1)")
+        self.assert_each("introspection", "import gc\ngc.get_objects()")
+        self.assert_each("dynamic-code", "import types\ntypes.CodeType(1)", profiles=("strict",))
 
     def test_files_and_native_code_behind_harmless_names(self) -> None:
-        self.assert_each("file-access", "license._Printer__filenames = ['/etc/passwd']", "license()")
+        self.assert_each(
+            "file-access", "license._Printer__filenames = ['/etc/passwd']", "license()", profiles=("strict",)
+        )
         self.assert_each("native-code", "connection.enable_load_extension(True)", "from numpy import f2py")
 
     def test_unpickling(self) -> None:
-        self.assert_each("deserialization", "import pandas as pd\npd.read_pickle('f')", "import dill")
-        self.assert_each("pickled-arrays", "import numpy as np\nnp.load('f.npy', allow_pickle=True)")
-        self.assert_each("deserialization", "from pickle import loads", profiles=("standard",))
-        self.assert_each("deserialization", "import pickle\npickle.loads(data)", profiles=("standard",))
+        self.assert_each(
+            "deserialization", "import pandas as pd\npd.read_pickle('f')", "import dill", profiles=("strict",)
+        )
+        self.assert_each(
+            "pickled-arrays", "import numpy as np\nnp.load('f.npy', allow_pickle=True)", profiles=("strict",)
+        )
 
 
 class StandardProfileTest(PolicyTestCase):
@@ -356,9 +386,6 @@ class StandardProfileTest(PolicyTestCase):
             "import os\n(os if x else y).system('ls')",
             "import os\n(x or os).system('ls')",
             "import os\n(o := os).system('ls')",
-            "import os\ndef f(o=os):\n    o.system('ls')",
-            "import os\nf = lambda o=os: o.system('ls')",
-            "import os\nclass A:\n    o = os\n    o.system('ls')",
             "import json as o\nimport os as o\no.system('ls')",
             "import os\nos.path.os.system('ls')",
             "def f():\n    import os\n    return lambda: os.system('ls')",
@@ -366,18 +393,108 @@ class StandardProfileTest(PolicyTestCase):
             "def f(o):\n    def g():\n        nonlocal o\n        import os as o\n    g()\n    o.fork()",
         )
 
+    def test_a_module_does_not_leave_its_name(self) -> None:
+        for source in (
+            "l = [os]\nl[0].system('ls')",
+            "d = {'a': os}\nd['a'].system('ls')",
+            "s = {os}",
+            "t = 1, os",
+            "l.append(os)",
+            "l += [os]",
+            "l[0] = os",
+            "x.m = os",
+            "class A:\n    m = os",
+            "class A:\n    import os as m",
+            "def f(m): m.system('ls')\nf(os)",
+            "f(m=os)",
+            "f(*[os])",
+            "f(**{'m': os})",
+            "def f(m=os): pass",
+            "def f(*, m=os): pass",
+            "f = lambda m=os: m",
+            "f = lambda: os",
+            "def f(): return os",
+            "def f(): yield os",
+            "def f(): yield from [os]",
+            "async def f(): await os",
+            "[os for _ in x]",
+            "(os for _ in x)",
+            "{1: os for _ in x}",
+            "[m.system('ls') for m in f([os])]",
+            "for m in f(os): pass",
+            "a, *b = 1, os",
+            "f(o := os)",
+            "f(os if x else y)",
+            "f(x or os)",
+            "match os:\n    case m: m.system('ls')",
+            "vars(os)['system']('ls')",
+            "os.__dict__['system']('ls')",
+            "os.__dict__.get('system')('ls')",
+            "import sys\nf(sys.modules['os'])",
+            "os.__dict__[name]",
+            "import inspect\ninspect.getmembers(os)",
+            "from operator import attrgetter\nattrgetter('system')(os)",
+            "from functools import partial\npartial(getattr, os)('system')('ls')",
+            "list(map(getattr, [os], ['system']))",
+            "f(os.path.os)",
+            "import importlib\nf(importlib.import_module('os'))",
+        ):
+            with self.subTest(source=source):
+                found = {violation.rule for violation in check(f"import os\n{source}", "standard")}
+                self.assertIn("module-as-value", found)
+        for profile in ("strict", "standard"):
+            self.assert_violations(
+                "import gc\nl = [gc]\nl[0].get_objects()", (2, "module-as-value"), profile=profile
+            )
+
+    def test_a_module_that_is_found_by_its_name(self) -> None:
+        self.assert_standard(
+            "process",
+            "import os\nglobals()['os'].system('ls')",
+            "import os\nglobals().get('os').system('ls')",
+            "import os\nlocals()['os'].system('ls')",
+            "import os\ngetattr(os, 'system')('ls')",
+            "import sys\nsys.modules['os'].system('ls')",
+            "import sys\nsys.modules['subprocess'].run('ls')",
+            "def f(): pass\nf.__globals__['os'].system('ls')",
+            "self.os.system('ls')",
+            "found['os'].system('ls')",
+            "f(x)._os.system('ls')",
+            "from pandas.io.common import *\nos.system('ls')",
+            "__import__('os').system('ls')",
+            "__import__('subprocess')",
+            "import importlib\nimportlib.import_module('os').system('ls')",
+            "import importlib\nimportlib.import_module('subprocess')",
+            "from importlib import import_module as i\ni('os').system('ls')",
+            "import posix\nposix.system('ls')",
+            "import concurrent.futures\nconcurrent.futures.process",
+            "import multiprocessing.pool\nmultiprocessing.pool.Pool()",
+            "from functools import partial\nimport os\npartial(os.system, 'ls')()",
+            "import os\nlist(map(os.system, ['ls']))",
+        )
+        self.assert_standard(
+            "network",
+            "import urllib\nurllib.request.urlopen(x)",
+            "import urllib\nu = urllib\nu.request",
+            "import logging.handlers\nlogging.handlers.SocketHandler('h', 1)",
+        )
+        self.assert_standard(
+            "native-code", "import numpy as np\nnp.ctypeslib", "import numpy as np\nnp.x.ctypes"
+        )
+
+    def test_text_that_is_run_is_judged_by_what_it_says(self) -> None:
+        self.assert_standard(
+            "process",
+            "import os\neval(\"os.system('ls')\")",
+            "exec('import subprocess')",
+            "import timeit\ntimeit.timeit('import subprocess')",
+            "compile('import subprocess', 'f', 'exec')",
+            "exec(\"exec('import subprocess')\")",
+        )
+
     def test_what_an_alias_may_stand_for_does_not_depend_on_order(self) -> None:
         self.assert_violations(
             "def f():\n    o.system('ls')\nimport os as o\nf()", (2, "process"), profile="standard"
-        )
-
-    def test_sessions_owners_and_links(self) -> None:
-        self.assert_standard(
-            "operating-system",
-            "import os\nos.setsid()",
-            "import os\nos.symlink('/etc', 'x')",
-            "from os import link",
-            "import resource\nresource.setrlimit(1, (1, 1))",
         )
 
     def test_files_outside_the_working_folder(self) -> None:
@@ -405,23 +522,24 @@ class StandardProfileTest(PolicyTestCase):
     def test_addresses_instead_of_files(self) -> None:
         self.assert_standard("network", "import pandas as pd\npd.read_csv('https://example.com/x.csv')")
 
-    def test_modules_by_name(self) -> None:
-        self.assert_standard("namespace", "import sys\nsys.modules['os']", "from sys import modules")
-
 
 class MessageTest(unittest.TestCase):
     def test_a_message_says_what_is_wrong_and_what_to_use_instead(self) -> None:
         expected = {
             "input()": "`input` is not allowed: it would wait forever, there is no user; "
             "put sample values into the code",
-            "open('x')": "`open` is not allowed: put the data into the code or into `io.StringIO`, "
-            "and print the result (files in the working folder need policy `standard`)",
+            "open('x')": "`open` is not allowed: write text with "
+            "`pathlib.Path('name.txt').write_text(text)`, "
+            "read it with `pathlib.Path('name.txt').read_text()`, and use `io.StringIO` where a file object "
+            "is wanted (policy `standard` allows it)",
+            "import os\nprint(os.cpu_count())": "`os` is not allowed: write the number of threads into "
+            "the code, such as `max_workers=4` (policy `standard` allows it)",
             "import threading, multiprocessing": "`multiprocessing` is not allowed: processes cannot be "
             "started; use plain functions, `threading` or `concurrent.futures.ThreadPoolExecutor`",
             "import random as r\nr._os.system('ls')": "`os.system` is not allowed: no other program can be "
             "started; do the work in Python itself",
             "x.__subclasses__()": "`__subclasses__` is not allowed: collect subclasses in a list of your own "
-            "in `__init_subclass__`",
+            "in `__init_subclass__` (policy `standard` allows it)",
         }
         for code, message in expected.items():
             self.assertEqual([violation.message for violation in check(code)], [message])
