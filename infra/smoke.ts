@@ -1,0 +1,111 @@
+/**
+ * `npm run smoke -- dev`: one execution with a plot in a deployed environment, by a key that is made for it and revoked
+ * after. Says which layers of isolation are in force. It costs a call of the model, or a few, and a sandbox for a
+ * minute. An environment without a model key is told to have none, which is no failure.
+ *
+ * Where callers are known by tokens (`auth` is `jwt`), EXECUTOR_TOKEN must hold one.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import './region.ts';
+import { parseArgs } from 'node:util';
+import type { Execution } from '../functions/core/execution.ts';
+import { isFinal } from '../functions/core/execution.ts';
+import { makeKey } from '../functions/core/keys.ts';
+import { setKeyRevoked } from '../functions/core/store.ts';
+import { environments } from './environments.ts';
+import { stackOutputs } from './stack-outputs.ts';
+
+const PROMPT =
+  'Plot the parabola y = x² for x from -5 to 5 with matplotlib, save the figure as parabola.png and print "smoke test passed".';
+/** Milliseconds: a cold sandbox takes a minute at worst, a model as long. */
+const PATIENCE = 300_000;
+const LOOK_EVERY = 2_000;
+const PNG = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
+
+interface Health {
+  model: { name: string; problem: string | null };
+  isolation: Record<string, string> | null;
+}
+
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+
+async function smoke(environment: (typeof environments)[number]): Promise<void> {
+  const { Url, TableName } = await stackOutputs(environment.name);
+  const health = (await (await call(Url, '/health')).json()) as Health;
+  if (health.model.problem) {
+    say(`${Url} answers. Nothing was run: ${health.model.problem}`);
+    return;
+  }
+  if (environment.auth.type === 'jwt') {
+    const token = process.env.EXECUTOR_TOKEN;
+    if (!token)
+      throw new Error('Set EXECUTOR_TOKEN to a token of the issuer: callers are known by one here.');
+    return tryOut(Url, { authorization: `Bearer ${token}` });
+  }
+  process.env.TABLE_NAME = TableName;
+  const { key, record } = await makeKey('smoke-test', new Date().toISOString());
+  try {
+    await tryOut(Url, { 'x-api-key': key });
+  } finally {
+    await setKeyRevoked(record.key_id);
+  }
+}
+
+async function tryOut(url: string, credentials: Record<string, string>): Promise<void> {
+  const execution = await runToEnd(url, credentials);
+  const [plot] = execution.final_result?.artifacts ?? [];
+  if (execution.status !== 'succeeded') {
+    throw new Error(`The execution ${execution.execution_id} ${execution.status}: ${execution.error}`);
+  }
+  if (!plot) throw new Error(`The execution ${execution.execution_id} left no plot.`);
+  const path = `/executions/${execution.execution_id}/artifacts/${encodeURIComponent(plot.name)}`;
+  const picture = Buffer.from(await (await call(url, path, { headers: credentials })).arrayBuffer());
+  if (!picture.subarray(0, PNG.length).equals(PNG))
+    throw new Error(`${plot.name} came back as something else.`);
+
+  const { isolation } = (await (await call(url, '/health')).json()) as Health;
+  const layers = Object.entries(isolation ?? {}).map(([layer, state]) => `${layer} ${state}`);
+  const attempts = execution.attempts === 1 ? 'one attempt' : `${execution.attempts} attempts`;
+  say(`${url} works: ${execution.total_time} s, ${attempts}, and a plot of ${picture.length} bytes.`);
+  say(`Isolation in force: ${layers.join(', ')}.`);
+}
+
+async function runToEnd(url: string, credentials: Record<string, string>): Promise<Execution> {
+  const headers = { ...credentials, 'content-type': 'application/json', prefer: 'respond-async' };
+  const body = JSON.stringify({ prompt: PROMPT });
+  const answer = await call(url, '/execute', { method: 'POST', headers, body });
+  let execution = (await answer.json()) as Execution;
+  const deadline = Date.now() + PATIENCE;
+  while (!isFinal(execution.status)) {
+    if (Date.now() > deadline) throw new Error(`${execution.execution_id} has not ended after five minutes.`);
+    await sleep(LOOK_EVERY);
+    const path = `/executions/${execution.execution_id}`;
+    execution = (await (await call(url, path, { headers: credentials })).json()) as Execution;
+  }
+  return execution;
+}
+
+/** @throws Error, in a sentence, for an answer that is an error. */
+async function call(url: string, path: string, init: RequestInit = {}): Promise<Response> {
+  const response = await fetch(`${url}/api${path}`, init);
+  if (response.ok) return response;
+  const problem = (await response.json().catch(() => ({}))) as { detail?: string };
+  throw new Error(
+    `${init.method ?? 'GET'} ${path} answered ${response.status}: ${problem.detail ?? response.statusText}`,
+  );
+}
+
+const names = environments.map(({ name }) => name);
+
+try {
+  const { positionals } = parseArgs({ allowPositionals: true });
+  const environment = environments.find(({ name }) => name === positionals[0]);
+  if (!environment || positionals.length > 1) {
+    process.stderr.write(`Say which environment: npm run smoke -- ${names.join('|')}\n`);
+    process.exitCode = 2;
+  } else await smoke(environment);
+} catch (error) {
+  process.stderr.write(`The smoke test failed: ${(error as Error).message}\n`);
+  process.exitCode = 1;
+}
