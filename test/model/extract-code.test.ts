@@ -136,18 +136,58 @@ print(fib(30))
     expect(extract(text)).toEqual({ code: whole });
   });
 
-  it('that are alternatives with names in common: the longest counts', () => {
-    const long =
-      'import math\n\ndef area(r: float) -> float:\n    return math.pi * r**2\n\nr = 2\nprint(area(r))';
-    const short = 'import math\nr = float(2)\nprint(math.pi * r**2)';
-    expect(extract(`'''python\n${short}\n'''\nOr:\n'''python\n${long}\n'''`)).toEqual({ code: long });
-    expect(extract(`'''python\n${long}\n'''\nOr:\n'''python\n${short}\n'''`)).toEqual({ code: long });
+  const long =
+    'import math\n\ndef area(r: float) -> float:\n    return math.pi * r**2\n\nr = 2\nprint(area(r))';
+
+  it.each([
+    ['shorter', 'total = 0\nfor number in range(10):\n    total += number\nprint(total)'],
+    ['shorter, with names in common', 'import math\nr = float(2)\nprint(math.pi * r**2)'],
+    ['shorter, of one line', 'print(sum(range(10)))'],
+    ['shorter, with the name of a variable in a string', 'print("area", 3.14 * 4)'],
+    ['shorter, with the same function', 'def area(r):\n    return 3 * r * r\nprint(area(2))'],
+    [
+      'with a parameter of that name',
+      'def double(\n    r: int,\n) -> int:\n    return 2 * r\n\nprint(double(2))',
+    ],
+  ])('that are whole programs: the last one counts: %s', (_, last) => {
+    expect(extract(`A draft:\n'''python\n${long}\n'''\nBetter:\n'''python\n${last}\n'''`)).toEqual({
+      code: last,
+    });
+    expect(extract(`'''python\n${last}\n'''\nOr:\n'''python\n${long}\n'''`)).toEqual({ code: long });
   });
 
-  it('that are alternatives: the longest counts', () => {
-    const long = 'total = 0\nfor number in range(10):\n    total += number\nprint(total)';
-    expect(extract(`'''python\n${long}\n'''\nOr:\n'''python\nprint(sum(range(10)))\n'''`)).toEqual({
-      code: long,
+  it.each([
+    ['a changed value', 'r = 5'],
+    ['a changed function', 'def area(r: float) -> float:\n    return 3.14 * r**2'],
+    ['a changed line of a function', '    return 3.14 * r**2'],
+    ['a change, the rest left out', 'import math\n\n# ... the rest stays as it is\n\nprint(math.pi)'],
+    ['a change, the rest left out by dots', 'def area(r):\n    return 3\n\n...\nprint(area(5))'],
+    ['an output', "[1, 2, 3]\n'done'"],
+    ['imports', 'import math\nfrom math import pi'],
+    ['a session', '>>> area(2)\n12.56'],
+  ])('of which the later is no program: %s', (_, snippet) => {
+    const text = `'''python\n${long}\n'''\nNote:\n'''python\n${snippet}\n'''`;
+    expect(extract(text)).toEqual({ code: long });
+  });
+
+  it('of which the later only uses the earlier: they are joined', () => {
+    const definition = 'def area(r):\n    return 3 * r * r';
+    for (const use of ['print(area(2))', 'print(f"{area(2)} m²")', 'shown = area(3)\nprint(shown)'])
+      expect(extract(`'''python\n${definition}\n'''\nUse it:\n'''python\n${use}\n'''`)).toEqual({
+        code: `${definition}\n\n${use}`,
+      });
+  });
+
+  it.each([
+    ['in their marks', "'''utils.py\nx = 1\n'''\n'''main.py\nfrom utils import x\nprint(x)\n'''"],
+    ['behind the language', "'''python utils.py\nx = 1\n'''\n'''python main.py\nprint(1)\n'''"],
+    ['in titles', `'''python title="utils.py"\nx = 1\n'''\n'''python title="src/main.py"\nprint(1)\n'''`],
+    ['above', "**utils.py**\n'''python\nx = 1\n'''\n\n### `main.py`:\n\n'''python\nprint(1)\n'''"],
+    ['in comments', "'''python\n# utils.py\nx = 1\n'''\n'''python\n# main.py\nprint(1)\n'''"],
+  ])('that are files, named %s: one is wanted', (_, text) => {
+    expect(extract(text)).toEqual({
+      error:
+        'The reply holds several files (utils.py, main.py), but one program is run: put all of it into one. Answer with the whole program in one ```python block.',
     });
   });
 });
@@ -155,7 +195,7 @@ print(fib(30))
 describe('a reply that cannot be used', () => {
   it.each([
     ['a fence without an end', `'''python\nprint(1)\nprint(`, 'length', 'print(1)\nprint('],
-    ['no fence', 'import math\nprint(math.p', 'length', 'import math'],
+    ['no fence', 'import math\nprint(math.p', 'length', 'import math\nprint(math.p'],
     ['a second part', `'''python\nx = 1\n'''\nthen\n'''python\nprint(x`, 'length', 'x = 1\n\nprint(x'],
     ['in its thoughts', '<think>Let me see', 'length', undefined],
     ['in prose', 'I will now write', 'length', undefined],
@@ -178,13 +218,24 @@ describe('a reply that cannot be used', () => {
   it.each([
     ['', 'The reply holds no Python code: it is empty.'],
     [' \n\n', 'The reply holds no Python code: it is empty.'],
-    ['<think>Hm.</think>\n', 'The reply holds no Python code: it is empty.'],
+    ['<think>Hm.</think>\n', "The reply holds no Python code, only the model's thoughts: Hm."],
     [
       "I'm sorry, but I can't help with that.\nIf you like, ask for a program (in Python).",
       "The reply holds no Python code. It says: I'm sorry, but I can't help with that. If you like, ask for a program (in Python).",
     ],
-    ["Run this:\n'''bash\npython main.py\n'''", 'The reply holds no Python code. It says: Run this:'],
-    ["'''\nHello there\n'''", 'The reply holds no Python code: it is empty.'],
+    [
+      "Run this:\n'''bash\npython main.py\n'''",
+      'The reply holds no Python code: it holds a block marked bash, none marked python. It says: Run this:',
+    ],
+    [
+      `'''json\n{"answer": 42}\n'''`,
+      'The reply holds no Python code: it holds a block marked json, none marked python.',
+    ],
+    [
+      "'''javascript\nlet x\n'''\n'''html\n<p>\n'''\n'''css\na {}\n'''",
+      'The reply holds no Python code: it holds blocks marked javascript, html and css, none marked python.',
+    ],
+    ["'''\nHello there\n'''", 'The reply holds no Python code. It says: Hello there'],
     ["Here you are:\n'''python\n\n'''", 'The reply holds no Python code. It says: Here you are:'],
   ])('holds no code: %j', (text, error) => {
     expect(extract(text)).toEqual({ error });
