@@ -21,9 +21,8 @@ MOST_SKIPPED = LIMITS["skipped"]
 LARGEST_FILE = LIMITS["fileBytes"]
 LARGEST_TOTAL = LIMITS["totalBytes"]
 LONGEST_NAME = LIMITS["name"]
-LARGEST_FOLDER = 256 * 1024 * 1024
-MOST_ENTRIES = 10_000
 _DEEPEST = 20
+_DEEPEST_WALK = 200  # folders open at once
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9_.+-]{1,50}/[A-Za-z0-9_.+-]{1,49}")
 
@@ -93,30 +92,45 @@ def upload_name(name: str) -> str:
     return re.sub(r"[ -~]", lambda found: urllib.parse.quote(found[0], safe="/!*'()"), name)
 
 
-def is_too_large(folder: str) -> bool:
-    """Whether a working folder holds more than an attempt may write; safe while the code runs."""
+def is_too_large(folder: str, largest: int, most_entries: int) -> bool:
+    """Whether a walk finds more bytes or entries in a working folder; safe while the code runs."""
     size = entries = 0
-    waiting = [os.open(folder, _FOLDER_FLAGS)]
+    opened = [(fd, os.scandir(fd)) for fd in _open_any_folder(folder, None)]
     try:
-        while waiting:
-            parent = waiting.pop()
-            try:
-                for name in os.listdir(parent):
-                    entries += 1
-                    entry = _stat(name, parent)
-                    if entry is None:
-                        continue
-                    size += entry.st_blocks * 512
-                    if size > LARGEST_FOLDER or entries > MOST_ENTRIES:
-                        return True
-                    if stat.S_ISDIR(entry.st_mode) and len(waiting) < 100:
-                        waiting += _open_folder(name, parent)
-            finally:
+        while opened:
+            parent, found = opened[-1]
+            one = next(found, None)
+            if one is None:
                 os.close(parent)
+                opened.pop()
+                continue
+            entries += 1
+            entry = _stat(one.name, parent)
+            size += entry.st_blocks * 512 if entry is not None else 0
+            if size > largest or entries > most_entries:
+                return True
+            if entry is not None and stat.S_ISDIR(entry.st_mode) and len(opened) < _DEEPEST_WALK:
+                opened += [(fd, os.scandir(fd)) for fd in _open_any_folder(one.name, parent)]
     finally:
-        for fd in waiting:
+        for fd, _ in opened:
             os.close(fd)
     return False
+
+
+def _open_any_folder(name: str, parent: int | None) -> list[int]:
+    """The opened folder, or nothing if it is gone; its owner is given back what it took from itself."""
+    try:
+        place = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    except OSError:
+        return []
+    try:
+        if os.fstat(place).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(f"/proc/self/fd/{place}", 0o700)
+        return [os.open(".", _FOLDER_FLAGS, dir_fd=place)]
+    except OSError:
+        return []
+    finally:
+        os.close(place)
 
 
 def remove(folder: str) -> None:

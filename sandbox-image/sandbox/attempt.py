@@ -20,8 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from sandbox import artifacts, channel
+from sandbox import channel
 from sandbox.channel import Message
+from sandbox.disk import Disk
 from sandbox.jobs import Job
 from sandbox.output import Output
 from sandbox.zygote_process import ZygoteLost, ZygoteProcess
@@ -30,7 +31,7 @@ START_SECONDS = 10.0  # to confine itself, to check and compile the code
 TRACE_SECONDS = 0.25  # to write down where it is before it is killed
 TRACE_PAUSE_SECONDS = 0.02  # with nothing more written, the trace is complete
 END_SECONDS = 5.0  # between SIGKILL and the end
-CHECK_SECONDS = 0.25  # between looks at the size of the working folder
+CHECK_SECONDS = 0.05  # between looks at what was written
 CHUNK_SECONDS = 0.5  # between pieces of output handed on
 _PIPE_BYTES = 1024 * 1024
 _LONGEST_TRACE = 64 * 1024
@@ -68,11 +69,12 @@ class Ending:
 
 
 class Attempt:
-    """A child of the zygote that waits for its job. `folder` is its working folder, made by itself."""
+    """A child of the zygote that waits for its job. `folder` is its working folder, made on `disk`."""
 
-    def __init__(self, zygote: ZygoteProcess, folder: str) -> None:
+    def __init__(self, zygote: ZygoteProcess, disk: Disk, folder: str) -> None:
         """Orders the fork and does not wait for it; raises ZygoteLost."""
         self.folder = folder
+        self._disk = disk
         self.abilities = zygote.abilities
         self._zygote = zygote
         self._ending = Ending(resident_bytes=zygote.abilities.resident_bytes)
@@ -81,6 +83,10 @@ class Attempt:
         self._is_tracing = False
         self._messages = channel.MessageReader()
         self._to_send = bytearray()
+        try:
+            disk.make(folder)
+        except OSError as error:
+            raise ZygoteLost(f"no working folder can be made: {error.strerror}") from error
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(START_SECONDS)
         self._output_fd, output = _pipe()
@@ -110,6 +116,7 @@ class Attempt:
     def run(self, job: Job, on_output: Callable[[str], None]) -> Ending:
         """Runs the job; `on_output` gets text while it runs. Raises ZygoteLost if the zygote dies."""
         self._job = job
+        self._usage = self._disk.watch(self.folder)
         self._nonce = secrets.token_hex(16)
         self._begun_at = time.monotonic()
         self._set_deadline(max(job.timeout, START_SECONDS), self._time_out)
@@ -153,7 +160,7 @@ class Attempt:
                 self._at_deadline()
             if now >= next_check:
                 next_check = now + CHECK_SECONDS
-                if self._ending.stopped is None and artifacts.is_too_large(self.folder):
+                if self._ending.stopped is None and self._usage.is_too_large():
                     self._kill(Stopped.FOLDER)
             if now >= next_chunk:
                 next_chunk = now + CHUNK_SECONDS

@@ -99,8 +99,7 @@ def enter(confinement: Confinement, folder: str, kept_fds: int, states: dict[str
     os.setsid()
     _default_signals()
     os.closerange(kept_fds, max(map(int, os.listdir("/proc/self/fd"))) + 1)
-    os.mkdir(folder, 0o700)
-    os.mkdir(f"{folder}/.tmp", 0o700)
+    os.makedirs(f"{folder}/.tmp", 0o700, exist_ok=True)
     _clean_environment(folder)
     os.umask(0o022)
     os.chdir(folder)
@@ -146,7 +145,7 @@ def _separate_user(confinement: Confinement, folder: str) -> str:
 
 
 def _may_keep_reading(confinement: Confinement) -> bool:
-    return confinement.landlock_abi > 0 and _holds(_CAP_DAC_READ_SEARCH)
+    return confinement.landlock_abi > 0 and linux.has_capability(_CAP_DAC_READ_SEARCH)
 
 
 def _same_user(confinement: Confinement) -> str:
@@ -257,19 +256,15 @@ def _why_no_own_uid() -> str:
     """Empty if this process may give its children a uid of their own."""
     if os.geteuid() != 0:
         return f"the supervisor is not root (uid {os.geteuid()})"
-    missing = [name for name, capability in _CAPABILITIES_FOR_OWN_UID.items() if not _holds(capability)]
+    missing = [
+        name for name, capability in _CAPABILITIES_FOR_OWN_UID.items() if not linux.has_capability(capability)
+    ]
     if missing:
         return f"the supervisor lacks {', '.join(missing)}"
     with open("/proc/self/uid_map", encoding="ascii") as file:
         if int(file.readline().split()[2]) < 2:
             return "the user namespace maps one uid only"
     return ""
-
-
-def _holds(capability: int) -> bool:
-    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
-        effective = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
-    return bool(effective >> capability & 1)
 
 
 def _set_capabilities(capabilities: int) -> None:

@@ -12,6 +12,11 @@ PR_SET_SECCOMP = 22
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 1 << 1, 1 << 2, 1 << 14, 1 << 18
+_MNT_DETACH = 2
+
 
 def check(result: int, what: str) -> int:
     """Returns `result` of a C call, or raises OSError with its errno if it is negative."""
@@ -41,3 +46,27 @@ def adopt_orphans() -> None:
 def die_with_parent(signal_number: int) -> None:
     """Sends this process a signal when its parent dies. A change of user forgets it: call it after one."""
     prctl(PR_SET_PDEATHSIG, signal_number)
+
+
+def unshare(flags: int) -> None:
+    """Leaves namespaces for new ones; raises OSError."""
+    check(libc.unshare(flags), "unshare")
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str) -> None:
+    """`mount(2)`; raises OSError."""
+    unsigned = ctypes.c_ulong(flags)
+    result = libc.mount(source.encode(), os.fsencode(target), kind.encode(), unsigned, options.encode())
+    check(result, "mount")
+
+
+def unmount(target: str) -> None:
+    """Takes a mount away, whoever still uses it; raises OSError."""
+    check(libc.umount2(os.fsencode(target), _MNT_DETACH), "umount2")
+
+
+def has_capability(capability: int) -> bool:
+    """Whether it is among the effective capabilities of this process."""
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+        effective = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
+    return bool(effective >> capability & 1)

@@ -10,10 +10,11 @@ import signal
 from typing import Any
 
 from sandbox import failure
-from sandbox.artifacts import LARGEST_FOLDER, MOST_ENTRIES, Harvest
+from sandbox.artifacts import Harvest
 from sandbox.attempt import Ending, Stopped
 from sandbox.channel import HARNESS_BROKEN
 from sandbox.contract import LIMITS
+from sandbox.disk import LARGEST_FOLDER, MOST_ENTRIES
 from sandbox.jobs import Job
 from sandbox.source import CODE_FILE, lines_of
 from sandbox.values import LONGEST_VALUE, MOST_LOCALS

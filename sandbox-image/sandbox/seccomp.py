@@ -18,6 +18,7 @@ _ALLOW = 0x7FFF0000
 _KILL_PROCESS = 0x80000000
 _EPERM = 0x00050000 | errno.EPERM
 _ENOSYS = 0x00050000 | errno.ENOSYS
+_EOPNOTSUPP = 0x00050000 | errno.EOPNOTSUPP
 _PRETEND = 0x00050000  # errno 0: success without the deed
 
 _ATTRIBUTE_BAD_ARCHITECTURE = 2
@@ -33,10 +34,10 @@ _SECCOMP_MODE_FILTER = 2
 
 ALLOWED = """
     read write pread64 pwrite64 readv writev preadv pwritev preadv2 pwritev2 lseek sendfile copy_file_range
-    creat close close_range dup dup2 dup3 pipe pipe2 flock umask
+    creat close dup dup2 dup3 pipe pipe2 flock umask
     stat fstat lstat newfstatat statx statfs fstatfs access faccessat faccessat2 readlink readlinkat
     getdents getdents64 getcwd chdir fchdir mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2
-    link linkat symlink symlinkat mknod mknodat ftruncate fallocate fadvise64 readahead
+    link linkat symlink symlinkat mknod mknodat ftruncate fadvise64 readahead
     fsync fdatasync sync_file_range
     getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr
     brk mmap munmap mremap mprotect madvise mincore msync mlock mlock2 munlock munlockall membarrier
@@ -44,20 +45,19 @@ ALLOWED = """
     timer_create timer_settime timer_gettime timer_getoverrun timer_delete
     timerfd_create timerfd_settime timerfd_gettime
     getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups getpgid getpgrp getsid
-    getrusage getrlimit setrlimit getpriority capget uname sysinfo getcpu getrandom
-    sched_yield sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max
-    sched_get_priority_min sched_rr_get_interval
+    getrusage getrlimit setrlimit uname sysinfo getcpu getrandom
+    sched_yield sched_get_priority_max sched_get_priority_min
     exit exit_group wait4 waitid set_tid_address set_robust_list rseq futex futex_waitv futex_wait futex_wake
     futex_requeue arch_prctl restart_syscall
     rt_sigaction rt_sigprocmask rt_sigpending rt_sigreturn rt_sigsuspend rt_sigtimedwait sigaltstack pause
     signalfd signalfd4
     select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_wait epoll_wait_old
     epoll_pwait epoll_pwait2 eventfd eventfd2
-    sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg shutdown getsockname getpeername getsockopt setsockopt
+    shutdown getsockname getpeername
 """.split()
 
 DENIED = """
-    socket connect bind listen accept accept4
+    socket connect bind listen accept accept4 sendmsg recvmsg sendmmsg recvmmsg setsockopt
     fork vfork execve execveat setsid setpgid
     ptrace process_vm_readv process_vm_writev process_madvise process_mrelease kcmp
     pidfd_open pidfd_getfd pidfd_send_signal tkill rt_sigqueueinfo rt_tgsigqueueinfo
@@ -81,17 +81,39 @@ METADATA = """
     setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr
 """.split()
 
+# A thread as C libraries start one: it shares memory, folder, signals and, above all, descriptors, whose
+# number is limited for each table of them. The rest are notes of its id, which are free.
 _CLONE_THREAD = 0x00010000
-_CLONE_NAMESPACES = 0x7E020080  # any CLONE_NEW*
+_CLONE_SHARED = 0x00000F00 | _CLONE_THREAD
+_CLONE_FREE = 0x00040000 | 0x00080000 | 0x00100000 | 0x00200000 | 0x00400000 | 0x01000000
+_CLOSE_RANGE_UNSHARE = 2
 
-# fcntl without F_SETOWN and F_SETSIG, which send signals to others: descriptors, flags, locks, pipe sizes
-_FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 9, 36, 37, 38, 1030, 1031, 1032, 1033, 1034)
+# Those that take the id of a process, or 0 for oneself, first. Who asks of others, or would change them, is
+# told that there is no such call, which C libraries take for an answer.
+_OF_ONESELF = """
+    sched_getaffinity sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity prlimit64
+""".split()
+_PRIO_PROCESS = 0
+
+# fcntl without F_SETOWN and F_SETSIG, which send signals to others, and F_SETPIPE_SZ, which takes memory of
+# the kernel's: descriptors, flags, locks
+_FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 9, 36, 37, 38, 1030, 1032, 1033, 1034)
 # TCGETS (isatty), TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FICLONE
 _IOCTL_REQUESTS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5451, 0x5450, 0x40049409)
 # PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_CAPBSET_READ, PR_SET_VMA
 _PRCTL_OPTIONS = (2, 3, 15, 16, 23, 0x53564D41)
 _AF_UNIX = 1
 _SOCKET_TYPE_MASK, _SOCK_STREAM = 0xF, 1  # a datagram pair could be sent to any socket's address
+# What asyncio and multiprocessing do with a pair of sockets, and no more: bytes go through it, but no
+# descriptors (these would count for nobody), no urgent bytes, and its buffers stay as they are.
+_SEND_FLAGS = 0x40 | 0x80 | 0x4000 | 0x8000  # MSG_DONTWAIT, MSG_EOR, MSG_NOSIGNAL, MSG_MORE
+_RECEIVE_FLAGS = (
+    0x02 | 0x20 | 0x40 | 0x100 | 0x4000
+)  # MSG_PEEK, MSG_TRUNC, MSG_DONTWAIT, MSG_WAITALL, MSG_NOSIGNAL
+_SOL_SOCKET = 1
+# SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_ACCEPTCONN, SO_PROTOCOL, SO_DOMAIN
+_SOCKET_OPTIONS = (3, 4, 7, 8, 30, 38, 39)
+_ALL_BITS = 0xFFFFFFFF
 
 
 class _Comparison(ctypes.Structure):
@@ -179,16 +201,34 @@ def build(own_uid: bool) -> bytes:
             builder.add(_ALLOW, name, _Comparison(argument, _MASKED_EQUAL, mode, mode))
 
     # clone3 takes its flags by pointer, where no filter can see them: ENOSYS makes libc fall back to clone.
-    threads_only = _CLONE_THREAD | _CLONE_NAMESPACES
-    builder.add(_ALLOW, "clone", _Comparison(0, _MASKED_EQUAL, threads_only, _CLONE_THREAD))
+    fixed = _ALL_BITS & ~_CLONE_FREE
+    builder.add(_ALLOW, "clone", _Comparison(0, _MASKED_EQUAL, fixed, _CLONE_SHARED))
     builder.add(_EPERM, "clone", _Comparison(0, _MASKED_EQUAL, _CLONE_THREAD, 0))
+    builder.add(_ALLOW, "close_range", _Comparison(2, _MASKED_EQUAL, _CLOSE_RANGE_UNSHARE, 0))
 
     for name in ("kill", "tgkill"):
         builder.add(_ALLOW, name, _Comparison(0, _EQUAL, _OWN_PID))
         builder.add(_EPERM, name, _Comparison(0, _NOT_EQUAL, _OWN_PID))
-    for name, argument in (("prlimit64", 0), ("sched_setaffinity", 0), ("setpriority", 1)):
-        builder.add(_ALLOW, name, _Comparison(argument, _EQUAL, 0))  # 0 is oneself
-        builder.add(_EPERM, name, _Comparison(argument, _NOT_EQUAL, 0))
+    for name in _OF_ONESELF:
+        builder.add(_ALLOW, name, _Comparison(0, _EQUAL, 0))
+        builder.add(_ALLOW, name, _Comparison(0, _EQUAL, _OWN_PID))
+    for name in ("getpriority", "setpriority"):
+        for oneself in (0, _OWN_PID):
+            builder.add(_ALLOW, name, _Comparison(0, _EQUAL, _PRIO_PROCESS), _Comparison(1, _EQUAL, oneself))
+
+    # glibc then writes a byte into each block, which takes its time and is seen.
+    builder.add(_EOPNOTSUPP, "fallocate")
+
+    builder.add(
+        _ALLOW,
+        "sendto",
+        _Comparison(3, _MASKED_EQUAL, _ALL_BITS & ~_SEND_FLAGS, 0),
+        _Comparison(4, _EQUAL, 0),  # to the other end, to no address
+    )
+    builder.add(_EPERM, "sendto", _Comparison(4, _NOT_EQUAL, 0))
+    builder.add(_ALLOW, "recvfrom", _Comparison(3, _MASKED_EQUAL, _ALL_BITS & ~_RECEIVE_FLAGS, 0))
+    for option in _SOCKET_OPTIONS:
+        builder.add(_ALLOW, "getsockopt", _Comparison(1, _EQUAL, _SOL_SOCKET), _Comparison(2, _EQUAL, option))
 
     for command in _FCNTL_COMMANDS:
         builder.add(_ALLOW, "fcntl", _Comparison(1, _EQUAL, command))

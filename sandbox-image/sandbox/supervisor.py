@@ -29,6 +29,7 @@ from typing import NoReturn
 from sandbox import artifacts, linux, processes, result
 from sandbox.artifacts import Harvest, upload_name
 from sandbox.attempt import Attempt, Ending
+from sandbox.disk import Disk
 from sandbox.jobs import BadJob, Job
 from sandbox.log import log
 from sandbox.mailbox import MailboxError, MailboxLost, Uploads, fetch_manifest
@@ -46,6 +47,7 @@ NO_POLICY = "none"  # accepted only where the settings switch the policy check o
 def serve() -> int:
     """Serves the mailbox that the environment names; returns an exit code unless a signal ends it first."""
     started_at = time.monotonic()
+    disk = Disk()
     linux.hide_memory()
     linux.adopt_orphans()
     try:
@@ -57,14 +59,15 @@ def serve() -> int:
         return 1
     if settings.exit_with_parent:
         linux.die_with_parent(signal.SIGTERM)
-    _Supervisor(settings, _make_base(settings)).serve(started_at)
+    _Supervisor(settings, disk, _make_base(settings)).serve(started_at)
 
 
 class _Supervisor:
     """Serves one mailbox until it is told to end. `base` is its own folder, gone when it ends."""
 
-    def __init__(self, settings: Settings, base: str) -> None:
+    def __init__(self, settings: Settings, disk: Disk, base: str) -> None:
         self._settings = settings
+        self._disk = disk
         self._base = base
         self._numbers = itertools.count(1)
         self._zygote: ZygoteProcess | None = None
@@ -94,7 +97,7 @@ class _Supervisor:
         isolation, refused = attempt.isolation()
         ready = {
             "sandbox_id": manifest.sandbox_id,
-            "isolation": isolation,
+            "isolation": {**isolation, "disk": self._disk.layer},
             "python": attempt.abilities.python,
             "packages": attempt.abilities.packages,
             "started_in": round(time.monotonic() - started_at, 3),
@@ -165,15 +168,14 @@ class _Supervisor:
         while self._used:
             attempt = self._used.pop()
             attempt.close()
-            if os.path.isdir(attempt.folder):
-                artifacts.remove(attempt.folder)
+            self._disk.remove(attempt.folder)
 
     def _prepare(self) -> Attempt:
         """The attempt that waits for a job; starts what is missing for it. Raises ZygoteLost."""
         if self._zygote is None:
             self._zygote = ZygoteProcess(self._settings, self._base, preload=True)
         if self._prepared is None:
-            self._prepared = Attempt(self._zygote, f"{self._base}/{next(self._numbers)}")
+            self._prepared = Attempt(self._zygote, self._disk, f"{self._base}/{next(self._numbers)}")
         return self._prepared
 
     def _lose_zygote(self, error: ZygoteLost) -> None:
@@ -239,22 +241,23 @@ class _Supervisor:
 
     def _end(self, exit_code: int) -> NoReturn:
         processes.end_children()
-        artifacts.remove(self._base)
+        self._disk.remove_all(self._base)
         os._exit(exit_code)  # threads may still wait for the network
 
 
 def isolation_in_force() -> dict[str, str]:
     """Confines a process as an attempt would be: each layer's state. Raises BadSetting, ZygoteLost."""
+    disk = Disk()
     linux.adopt_orphans()
     settings = Settings.take_from_environment()
     base = _make_base(settings)
     try:
         zygote = ZygoteProcess(settings, base, preload=False)
-        isolation, _ = Attempt(zygote, f"{base}/1").isolation()
+        isolation, _ = Attempt(zygote, disk, f"{base}/1").isolation()
         zygote.end()
-        return isolation
+        return {**isolation, "disk": disk.layer}
     finally:
-        artifacts.remove(base)
+        disk.remove_all(base)
 
 
 def _make_base(settings: Settings) -> str:

@@ -25,6 +25,7 @@ class SandboxProcess:
     """`python3 -m sandbox` as the runtime starts it; the policy check is off unless `policy_check`.
 
     `through_parent` starts it by a process in between, which then is `process`.
+    `without` names what the machine is to lack, see `without.py`.
     `as_nobody` (only for root) runs it without privileges, with a Python that every user can read.
     """
 
@@ -34,11 +35,14 @@ class SandboxProcess:
         as_nobody: bool = False,
         policy_check: bool = False,
         through_parent: bool = False,
+        without: tuple[str, ...] = (),
         expires_in: float = 3600,
         **environment: str,
     ) -> None:
         self.mailbox = Mailbox(expires_in)
-        self.work_dir = tempfile.mkdtemp(prefix="sandbox-test-")
+        # Where the program mounts no tmpfs, it is to have one all the same: a disk is slow to be cleaned.
+        in_memory = "mounts" in without and os.access("/dev/shm", os.W_OK)
+        self.work_dir = tempfile.mkdtemp(prefix="sandbox-test-", dir="/dev/shm" if in_memory else None)
         os.chmod(self.work_dir, 0o711)
         self._numbers = itertools.count(1)
         source, python = ROOT, sys.executable
@@ -46,8 +50,12 @@ class SandboxProcess:
             source, python = _copy_for_all(Path(self.work_dir)), python_for_all()
             os.mkdir(f"{self.work_dir}/work", 0o700)
             os.chown(f"{self.work_dir}/work", NOBODY, NOBODY)
+        program = ["-c", _PARENT] if through_parent else ["-m", "sandbox"]
+        if without:
+            shutil.copy(Path(__file__).parent / "without.py", self.work_dir)
+            program = [f"{self.work_dir}/without.py", ",".join(without), *program]
         self.process = subprocess.Popen(
-            [python, *(["-c", _PARENT] if through_parent else ["-m", "sandbox"])],
+            [python, *program],
             cwd=source,
             env={
                 "PATH": os.environ.get("PATH", "/usr/bin:/bin"),

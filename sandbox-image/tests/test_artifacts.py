@@ -5,7 +5,6 @@ import importlib.util
 import os
 import tempfile
 import unittest
-from unittest.mock import patch
 
 from sandbox import artifacts
 from sandbox_process import SandboxProcess
@@ -133,11 +132,10 @@ class ArtifactsTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             os.symlink("/usr", f"{folder}/usr")
             os.mkdir(f"{folder}/inner")
-            self.assertFalse(artifacts.is_too_large(folder))
+            self.assertFalse(artifacts.is_too_large(folder, 2**20, 10))
             for number in range(10):
                 os.mkdir(f"{folder}/inner/{number}")
-            with patch.object(artifacts, "MOST_ENTRIES", 10):
-                self.assertTrue(artifacts.is_too_large(folder))
+            self.assertTrue(artifacts.is_too_large(folder, 2**20, 10))
 
     @unittest.skipUnless(importlib.util.find_spec("matplotlib"), "matplotlib is not installed")
     def test_open_figures_become_pictures(self) -> None:

@@ -13,7 +13,7 @@ import unittest
 from sandbox import seccomp
 from sandbox_process import ROOT, SandboxProcess, can_be_nobody, is_alive
 
-LAYERS = {"uid", "rlimits", "no_new_privs", "landlock", "seccomp"}
+LAYERS = {"uid", "rlimits", "no_new_privs", "landlock", "seccomp", "disk"}
 HIDE_LIBSECCOMP = """
 import ctypes, json, sys
 real = ctypes.CDLL

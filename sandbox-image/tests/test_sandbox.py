@@ -483,7 +483,9 @@ class LifecycleTest(unittest.TestCase):
         ready = self.sandbox.ready()
         self.assertEqual(ready["sandbox_id"], "box")
         self.assertEqual(ready["python"], ".".join(map(str, sys.version_info[:3])))
-        self.assertEqual(set(ready["isolation"]), {"uid", "rlimits", "no_new_privs", "landlock", "seccomp"})
+        self.assertEqual(
+            set(ready["isolation"]), {"uid", "rlimits", "no_new_privs", "landlock", "seccomp", "disk"}
+        )
         self.assertIsInstance(ready["packages"], list)
         self.assertGreater(ready["started_in"], 0)
 

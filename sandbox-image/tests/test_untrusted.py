@@ -20,6 +20,7 @@ from sandbox.artifacts import Harvest
 from sandbox.attempt import Attempt, Ending
 from sandbox.channel import BrokenMessage, MessageReader
 from sandbox.contract import DOCUMENTS
+from sandbox.disk import Disk
 from sandbox.jobs import Job
 from sandbox.zygote_process import Abilities, ZygoteLost, ZygoteProcess
 
@@ -99,6 +100,16 @@ TRACES = [
 ]
 
 
+class NoDisk(Disk):
+    """Nothing is written here."""
+
+    def __init__(self) -> None:
+        self._mounts = False
+
+    def make(self, folder: str) -> None:
+        """Makes nothing."""
+
+
 def zygote_on(control: socket.socket) -> Any:
     """A hold on a zygote of which only the socket is there."""
     zygote = ZygoteProcess.__new__(ZygoteProcess)
@@ -118,7 +129,7 @@ def run_with(channel: list[bytes], output: bytes, trace: bytes, status: int) -> 
 
     zygote = zygote_on(control)
     zygote.order = order
-    attempt = Attempt(zygote, "/nonexistent")
+    attempt = Attempt(zygote, NoDisk(), "/nonexistent")
     try:
         for fd, pieces in zip(child, ([output], channel, [trace]), strict=True):
             os.set_blocking(fd, False)
