@@ -501,7 +501,8 @@ export function dockerCommand(
     `--name=${name}`,
     '--network=host',
     '--read-only',
-    '--tmpfs=/tmp',
+    // As large as a task of Fargate's has it: where nothing can be mounted, that bounds what attempts write.
+    '--tmpfs=/tmp:size=512m,nr_inodes=20000',
     '--cap-drop=ALL',
     ...capabilities.map((capability) => `--cap-add=${capability}`),
     '--security-opt=no-new-privileges',

@@ -155,7 +155,7 @@ class HonestCodeTest(unittest.TestCase):
                 "MPLCONFIGDIR",
                 "OMP_NUM_THREADS",
             }
-            | {"OPENBLAS_NUM_THREADS", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8"},
+            | {"OPENBLAS_NUM_THREADS", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8", "JOBLIB_MULTIPROCESSING"},
         )
         self.assertTrue(environment["HOME"].startswith(self.sandbox.work_dir))
 
