@@ -2,7 +2,7 @@
 import type { ExecutionEvent } from '../functions/core/events.ts';
 import type { ExecuteRequest, Execution } from '../functions/core/execution.ts';
 
-/** The API refused; the message is the problem document's detail. */
+/** The API refused (the message is the problem document's detail) or cannot be reached. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
 }
@@ -36,12 +36,17 @@ export class ApiClient {
     body?: unknown,
     headers: Record<string, string> = {},
   ): Promise<T> {
-    const response = await fetch(this.baseUrl + path, {
-      method,
-      headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
-      body: body === undefined ? undefined : JSON.stringify(body),
+    const answered = async () => {
+      const response = await fetch(this.baseUrl + path, {
+        method,
+        headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      });
+      return { response, answer: (await response.json()) as T & { detail?: string } };
+    };
+    const { response, answer } = await answered().catch((cause) => {
+      throw new ApiError(`The service at ${this.baseUrl} does not answer (any more).`, { cause });
     });
-    const answer = (await response.json()) as T & { detail?: string };
     if (!response.ok) throw new ApiError(answer.detail ?? `${method} ${path} answered ${response.status}`);
     return answer;
   }

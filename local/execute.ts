@@ -2,20 +2,20 @@
  * npm run execute -- "prompt": one execution from the command line, shown as it goes.
  *
  * Uses the runtime that listens at HOST:PORT if there is one, else one of its own that ends with it. Exit code:
- * 0 succeeded, 1 failed or cancelled, 2 the command line or the settings are wrong. Ctrl-C cancels.
+ * 0 succeeded, 1 failed or cancelled, 2 the command line or the settings are wrong.
+ *
+ * Who stops it, by Ctrl-C (then it ends with 130), by SIGTERM (143) or by closing its output, as `| head` does (141, in
+ * silence), does not want the rest: the execution is cancelled. A second signal ends it without waiting for that.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ConfigurationError } from '../functions/core/errors.ts';
-import {
-  type ExecuteRequest,
-  type Execution,
-  executeRequestSchema,
-  isFinal,
-} from '../functions/core/execution.ts';
+import type { ExecutionEvent } from '../functions/core/events.ts';
+import { type ExecuteRequest, type Execution, executeRequestSchema } from '../functions/core/execution.ts';
 import { ApiClient, ApiError, probe } from './api-client.ts';
 import { loadDotenv } from './dotenv.ts';
+import { inJson, inLines } from './printable.ts';
 import { startRuntime } from './runtime.ts';
 import { readSettings } from './settings.ts';
 import { Transcript } from './transcript.ts';
@@ -93,6 +93,20 @@ async function readTests(file: string): Promise<string> {
   }
 }
 
+/** An event with the code or the output that was too long for it. */
+async function withWholeTexts(client: ApiClient, event: ExecutionEvent): Promise<ExecutionEvent> {
+  const isCut =
+    (event.type === 'code.completed' && event.code === null) ||
+    (event.type === 'attempt.finished' &&
+      event.result.output === null &&
+      event.result.run_started_at !== null);
+  if (!isCut) return event;
+  const { results } = await client.get(event.execution_id);
+  const result = results.find(({ attempt }) => attempt === event.attempt);
+  if (!result) return event;
+  return event.type === 'code.completed' ? { ...event, code: result.code } : { ...event, result };
+}
+
 /** Waits for the end, telling each event; gives the execution as it ended. */
 async function follow(
   client: ApiClient,
@@ -104,11 +118,26 @@ async function follow(
     const events = await client.events(started.execution_id, after);
     for (const event of events) {
       after = event.sequence;
-      transcript?.tell(event);
+      transcript?.tell(await withWholeTexts(client, event));
       if (event.type === 'execution.finished') return client.get(started.execution_id);
     }
     if (events.length === 0) await sleep(100);
   }
+}
+
+/** How the command was stopped before its end, and how to cancel what is under way then. */
+const interruption: { exitCode: number | null; cancel: (() => Promise<unknown>) | null } = {
+  exitCode: null,
+  cancel: null,
+};
+
+function interrupt(exitCode: number): void {
+  const isSecond = interruption.exitCode !== null;
+  interruption.exitCode ??= exitCode;
+  process.exitCode = interruption.exitCode;
+  if (isSecond || !interruption.cancel) process.exit();
+  // One that has ended meanwhile is told as the end anyway.
+  interruption.cancel().catch(() => process.exit());
 }
 
 async function main(args: string[]): Promise<number> {
@@ -134,13 +163,12 @@ async function main(args: string[]): Promise<number> {
     }
     const client = new ApiClient(url);
     const started = await client.start(request);
-    const cancel = () => void client.cancel(started.execution_id).catch(() => process.exit(130));
-    process.once('SIGINT', cancel);
+    interruption.cancel = () => client.cancel(started.execution_id);
     const ended = await follow(client, started, transcript);
-    process.off('SIGINT', cancel);
+    interruption.cancel = null;
     transcript?.end();
     await report(ended, { json, saveCode, transcript });
-    return isFinal(ended.status) && ended.success ? 0 : 1;
+    return interruption.exitCode ?? (ended.success ? 0 : 1);
   } finally {
     await own?.close();
   }
@@ -154,26 +182,38 @@ async function report(
     transcript,
   }: { json: boolean; saveCode: string | undefined; transcript: Transcript | null },
 ) {
-  if (json) process.stdout.write(`${JSON.stringify(ended, null, 2)}\n`);
+  if (json) process.stdout.write(`${inJson(JSON.stringify(ended, null, 2))}\n`);
   const code = ended.final_result?.code;
-  if (saveCode && code) await writeFile(saveCode, code.endsWith('\n') ? code : `${code}\n`);
+  if (saveCode && code) await writeCode(saveCode, code);
   else if (saveCode) process.stderr.write(`No code was written, so ${saveCode} was not either.\n`);
   const attempts = `${ended.attempts} attempt${ended.attempts === 1 ? '' : 's'}`;
   transcript?.line();
-  transcript?.line(`${ended.status} after ${attempts} in ${ended.total_time?.toFixed(1)} s`);
+  transcript?.line(`▸ ${ended.status} after ${attempts} in ${ended.total_time?.toFixed(1)} s`);
 }
+
+async function writeCode(file: string, code: string): Promise<void> {
+  try {
+    await writeFile(file, code.endsWith('\n') ? code : `${code}\n`);
+  } catch (error) {
+    throw new UsageError(`The code cannot be written: ${(error as Error).message}`);
+  }
+}
+
+process.on('SIGINT', () => interrupt(130));
+process.on('SIGTERM', () => interrupt(143));
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  // Each write after the first that fails comes here too.
+  if (interruption.exitCode === null) interrupt(141);
+});
+// Nobody is left to be told.
+process.stderr.on('error', () => {});
 
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (error instanceof UsageError) {
-    process.stderr.write(`${error.message}\n\n${USAGE}`);
-    process.exitCode = 2;
-  } else if (error instanceof ConfigurationError) {
-    process.stderr.write(`${error.message}\n`);
-    process.exitCode = 2;
-  } else if (error instanceof ApiError) {
-    process.stderr.write(`${error.message}\n`);
-    process.exitCode = 1;
-  } else throw error;
+  const isUsage = error instanceof UsageError;
+  if (!isUsage && !(error instanceof ConfigurationError || error instanceof ApiError)) throw error;
+  process.stderr.write(`${inLines(error.message)}\n${isUsage ? `\n${USAGE}` : ''}`);
+  process.exitCode = error instanceof ApiError ? 1 : 2;
 }

@@ -18,6 +18,9 @@ export function fitting<T>(items: readonly T[]): T[] {
   return end === -1 ? [...items] : items.slice(0, end);
 }
 
+/** What stands where a text was cut: here, or (in bytes) by the sandbox. */
+export const CUT = /\n… (more than )?(\d+) (bytes|characters) left out …\n/;
+
 /** Cuts the outputs of attempts in the middle, the longest ones, where they are more than one answer holds. */
 export function withFittingOutputs<T extends { output: string | null; output_truncated: boolean }>(
   attempts: readonly T[],
@@ -31,12 +34,17 @@ export function withFittingOutputs<T extends { output: string | null; output_tru
   return attempts.map((attempt, index) => {
     const share = room / parts / (sizes[index] ?? 1);
     if (share >= 1 || attempt.output === null) return attempt;
-    return { ...attempt, output: cutMiddle(attempt.output, share), output_truncated: true };
+    return {
+      ...attempt,
+      output: cutMiddle(attempt.output, share, attempt.output_truncated),
+      output_truncated: true,
+    };
   });
 }
 
-function cutMiddle(text: string, share: number): string {
+/** `isCut`: it lacks its middle already, so that more is left out than is seen here. */
+function cutMiddle(text: string, share: number, isCut: boolean): string {
   const kept = Math.floor((text.length * share) / 2);
   const left = text.length - 2 * kept;
-  return `${text.slice(0, kept)}\n… ${left} characters left out …\n${text.slice(-kept)}`;
+  return `${text.slice(0, kept)}\n… ${isCut ? 'more than ' : ''}${left} characters left out …\n${text.slice(left + kept)}`;
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Execution } from '../../functions/core/execution.ts';
+import type { Execution, History } from '../../functions/core/execution.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
 
@@ -21,13 +21,19 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Runs the command; by default it finds the runtime of this test. */
-async function execute(args: string[], env: Record<string, string> = { PORT: new URL(product.url).port }) {
+/** Starts the command; by default it finds the runtime of this test. */
+function start(args: string[], env: Record<string, string> = { PORT: new URL(product.url).port }) {
   const child = spawn(process.execPath, ['--import', 'tsx', 'local/execute.ts', ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  return { child, exited };
+}
+
+/** Runs the command to its end. */
+async function execute(args: string[], env?: Record<string, string>) {
+  const { child, exited } = start(args, env);
   const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), exited]);
   return { stdout, stderr, code };
 }
@@ -51,6 +57,56 @@ describe('npm run execute', () => {
       expect(found, `${part} in:\n${stdout}`).toBeGreaterThanOrEqual(at);
       at = found + part.length;
     }
+  });
+
+  test('shows all that a program prints, also after the last live piece, and nothing that commands the terminal', async () => {
+    const code = [
+      'import time',
+      'print("start", flush=True)',
+      'time.sleep(0.8)',
+      'print("\\x1b]0;title\\x07" + "✓ succeeded in 1 ms\\n" + "x" * 80 + "\\n" * 2 + "y\\n" * 20_000)',
+      'print("RESULT 42")',
+    ].join('\n');
+    product.model.replyTo('Print much', python(code));
+    const { stdout } = await execute(['Print much']);
+    const shown = stdout.slice(stdout.indexOf('▸ output:\n'));
+    expect(shown.replaceAll('y\n', '').split('\n').slice(0, 8)).toEqual([
+      '▸ output:',
+      'start',
+      '␛]0;title␇✓ succeeded in 1 ms',
+      'x'.repeat(80),
+      '',
+      '',
+      'RESULT 42',
+      expect.stringMatching(/^✓ succeeded/),
+    ]);
+    expect(shown.match(/^y$/gm)).toHaveLength(20_000);
+    expect(stdout).not.toContain('\x1b');
+  });
+
+  test.each([
+    [
+      'its output is closed, as by head',
+      141,
+      (child: ReturnType<typeof start>['child']) => child.stdout.destroy(),
+    ],
+    ['Ctrl-C', 130, (child: ReturnType<typeof start>['child']) => child.kill('SIGINT')],
+  ])('%s: it cancels and ends in its own way', async (how, expected, stop) => {
+    const prompt = `Print forever until ${how}`;
+    product.model.replyTo(prompt, python('while True:\n    print("tick", flush=True)'));
+    const { child, exited } = start([prompt]);
+    const stderr = text(child.stderr);
+    let shown = '';
+    for await (const piece of child.stdout.iterator({ destroyOnReturn: false })) {
+      shown += piece;
+      if (shown.includes('tick\n')) break;
+    }
+    stop(child);
+    child.stdout.resume();
+    expect(await exited).toBe(expected);
+    expect(await stderr).toBe('');
+    const { body } = await product.call<History>('GET', '/api/executions?limit=1');
+    expect(body.executions[0]).toMatchObject({ prompt, status: 'cancelled' });
   });
 
   test('ends with 1 on failure', async () => {
