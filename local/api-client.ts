@@ -55,6 +55,7 @@ export class ApiClient {
 export interface Health {
   service: string;
   model: { name: string; demo: boolean };
+  sandbox: { python: string; packages: { name: string; version: string }[] };
 }
 
 /** The health of the runtime at `baseUrl`; null if none of ours is running there. */

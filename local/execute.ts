@@ -15,6 +15,7 @@ import type { ExecutionEvent } from '../functions/core/events.ts';
 import { type ExecuteRequest, type Execution, executeRequestSchema } from '../functions/core/execution.ts';
 import { ApiClient, ApiError, probe } from './api-client.ts';
 import { loadDotenv } from './dotenv.ts';
+import { packagesAdvice, packagesInBrief } from './packages.ts';
 import { inJson, inLines } from './printable.ts';
 import { startRuntime } from './runtime.ts';
 import { readSettings } from './settings.ts';
@@ -160,6 +161,12 @@ async function main(args: string[]): Promise<number> {
       transcript?.line(
         'The demo model answers: it replays three scenarios. Set OPENAI_API_KEY for a real one.',
       );
+    }
+    if (health) {
+      const { python, packages } = health.sandbox;
+      const versions = Object.fromEntries(packages.map(({ name, version }) => [name, version]));
+      const advice = await packagesAdvice(versions, settings);
+      transcript?.line(`Python ${python}, ${packagesInBrief(versions)}${advice ? `; ${advice}` : ''}.`);
     }
     const client = new ApiClient(url);
     const started = await client.start(request);

@@ -2,11 +2,12 @@
 import { ConfigurationError } from '../functions/core/errors.ts';
 import { buildWeb } from './build-web.ts';
 import { loadDotenv } from './dotenv.ts';
-import { packagesInBrief } from './packages.ts';
+import { packagesAdvice, packagesInBrief } from './packages.ts';
 import { type Runtime, startRuntime } from './runtime.ts';
 import { readSettings, type Settings } from './settings.ts';
 
-function announce({ url, awsUrl, model, sandbox }: Runtime, { dataDir }: Settings): void {
+async function announce({ url, awsUrl, model, sandbox }: Runtime, settings: Settings): Promise<void> {
+  const advice = await packagesAdvice(sandbox.packages, settings);
   const rows = [
     ['page and API', url],
     ['AWS endpoint', awsUrl],
@@ -23,7 +24,8 @@ function announce({ url, awsUrl, model, sandbox }: Runtime, { dataDir }: Setting
         .join(', '),
     ],
     ['packages', `${packagesInBrief(sandbox.packages)}; Python ${sandbox.python}`],
-    ['data', dataDir],
+    ...(advice ? [['', advice]] : []),
+    ['data', settings.dataDir],
   ];
   const lines = rows.map(([name = '', value]) => `  ${name.padEnd(13)} ${value}`);
   process.stdout.write(
@@ -44,7 +46,7 @@ try {
   await buildWeb();
   const stopped = stopSignal();
   const runtime = await startRuntime(settings);
-  announce(runtime, settings);
+  await announce(runtime, settings);
   await stopped;
   await runtime.close();
   process.exit(0);

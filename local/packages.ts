@@ -1,22 +1,48 @@
-/** The packages that programs may import. */
+/** The packages that programs may import: what is there, and how to get what the image has beside that. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { findEnvironment } from './python-environment.ts';
+import { type Settings, sandboxKind } from './settings.ts';
 
 const REQUIREMENTS_IN = fileURLToPath(new URL('../sandbox-image/requirements.in', import.meta.url));
+const NAMED = 4;
 
 /** Names of the packages that the image is made to offer, the most used first. */
 export const offeredPackages = (): string[] =>
   readFileSync(REQUIREMENTS_IN, 'utf8').match(/^[a-z][\w-]*$/gm) ?? [];
 
-const NAMED = 4;
-
 /** In a line: `numpy 2.4.6, pandas 3.1.1, … and 11 more`. `packages`: version by name. */
 export function packagesInBrief(packages: Record<string, string>): string {
   const offered = offeredPackages();
-  const rank = (name: string) => offered.indexOf(name) + 1 || offered.length + 1;
+  const rank = (name: string) => (offered.includes(name) ? offered.indexOf(name) : offered.length);
   const names = Object.keys(packages).sort((a, b) => rank(a) - rank(b));
-  const named = names.slice(0, NAMED).map((name) => `${name} ${packages[name]}`);
-  const more = names.length - named.length;
-  if (named.length === 0) return 'standard library only';
-  return more > 0 ? `${named.join(', ')} and ${more} more` : named.join(', ');
+  return names.length === 0
+    ? 'standard library only'
+    : firstOf(names.map((name) => `${name} ${packages[name]}`));
+}
+
+/** How to get what is missing of the image's packages, or newer ones; null where there is nothing to get. */
+export async function packagesAdvice(
+  packages: Record<string, string>,
+  settings: Settings,
+): Promise<string | null> {
+  const missing = offeredPackages().filter((name) => !(name in packages));
+  if (sandboxKind(settings) === 'docker') {
+    return missing.length > 0 ? 'the image is an older one: build it again' : null;
+  }
+  const environment = await findEnvironment(settings.dataDir);
+  const isOverruled = Boolean(process.env.PYTHON?.trim());
+  if (missing.length === 0) {
+    const isOld = environment && !environment.isCurrent && !isOverruled;
+    return isOld ? '`npm run packages` brings them up to date' : null;
+  }
+  if (!isOverruled) return `\`npm run packages\` gets ${firstOf(missing)}`;
+  return environment
+    ? `PYTHON is set, so those of \`npm run packages\` are not used`
+    : `without PYTHON, \`npm run packages\` gets ${firstOf(missing)}`;
+}
+
+function firstOf(names: string[]): string {
+  const more = names.length - NAMED;
+  return more > 0 ? `${names.slice(0, NAMED).join(', ')} and ${more} more` : names.join(', ');
 }

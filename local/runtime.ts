@@ -29,7 +29,7 @@ import { describeSandbox, type SandboxDescription } from './describe-sandbox.ts'
 import { startFront } from './front.ts';
 import { findPython } from './python.ts';
 import { PythonFunction } from './python-function.ts';
-import type { Settings } from './settings.ts';
+import { type Settings, sandboxKind } from './settings.ts';
 import { createStorage } from './storage.ts';
 
 export interface Runtime {
@@ -81,7 +81,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
-    const python = await findPython();
+    const python = await findPython(settings.dataDir);
     // Not before the settings above are in force, which the SDK's clients and the logger read once.
     const { setIsolation } = await import('../functions/core/store.ts');
     const launcher = chooseLauncher(settings, python);
@@ -250,15 +250,15 @@ function loadWorkflow(): unknown {
 
 const workDirIn = ({ dataDir }: Pick<Settings, 'dataDir'>) => path.join(dataDir, 'sandboxes');
 
-function chooseLauncher({ sandbox, dataDir }: Settings, python: string): SandboxLauncher {
-  const kind = sandbox === 'auto' ? (process.platform === 'linux' ? 'process' : 'docker') : sandbox;
+function chooseLauncher(settings: Settings, python: string): SandboxLauncher {
+  const kind = sandboxKind(settings);
   if (kind === 'docker') return { kind };
   return {
     kind: 'process',
     command: python,
     cwd: SANDBOX_IMAGE,
     confinement: kind === 'unconfined' ? 'unconfined' : 'required',
-    workDir: workDirIn({ dataDir }),
+    workDir: workDirIn(settings),
   };
 }
 

@@ -31,3 +31,9 @@ export function readSettings(): Settings {
     hasModel: Boolean(process.env.OPENAI_API_KEY?.trim() || process.env.OPENAI_BASE_URL?.trim()),
   };
 }
+
+/** What `auto` stands for here. */
+export function sandboxKind({ sandbox }: Pick<Settings, 'sandbox'>): Exclude<Settings['sandbox'], 'auto'> {
+  if (sandbox !== 'auto') return sandbox;
+  return process.platform === 'linux' ? 'process' : 'docker';
+}

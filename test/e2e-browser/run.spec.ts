@@ -91,7 +91,7 @@ describe.skipIf(!findChromium())('an execution in the browser', () => {
     await page.getByText('Running the code').first().waitFor();
     await page.getByLabel('Search in the history').fill('long');
     await page.keyboard.press('Escape');
-    await page.getByRole('button', { name: 'Isolation' }).click();
+    await page.getByRole('button', { name: 'Sandbox' }).click();
     await page.keyboard.press('Escape');
     expect(await status(page).textContent()).toContain('Running');
     await page.getByRole('button', { name: 'Cancel' }).click();

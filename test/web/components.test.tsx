@@ -372,7 +372,7 @@ describe('Header', () => {
     expect(document.documentElement.dataset.theme).toBeUndefined();
   });
 
-  it('tells model and isolation', () => {
+  it('tells model, isolation and packages', () => {
     const health = {
       model: { name: 'some-model', demo: false, problem: null },
       isolation: null,
@@ -382,5 +382,7 @@ describe('Header', () => {
     render(<Header health={health} isolation={{ seccomp: 'on' }} away={false} />);
     screen.getByText('some-model');
     screen.getByText('seccomp');
+    screen.getByText(/^Python 3\.13\.9 with these packages:$/);
+    expect(screen.getByText('numpy').parentElement?.textContent).toBe('numpy 2.4.6');
   });
 });

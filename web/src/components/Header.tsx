@@ -33,7 +33,7 @@ export const Header = ({ health, isolation, away, onSignOut }: HeaderProps) => (
         <PlusIcon /> New
       </Link>
     )}
-    {isolation && <Isolation layers={isolation} />}
+    {(isolation || health) && <Sandbox layers={isolation} programs={health?.sandbox} />}
     <ThemeButton />
     {onSignOut && (
       <Button look="quiet" onClick={onSignOut}>
@@ -43,31 +43,56 @@ export const Header = ({ health, isolation, away, onSignOut }: HeaderProps) => (
   </header>
 );
 
-/** How the sandbox is confined, layer by layer, on demand. */
-const Isolation = ({ layers }: { layers: Record<string, string> }) => (
+interface SandboxProps {
+  layers: Record<string, string> | null;
+  programs: Health['sandbox'] | undefined;
+}
+
+/** How the sandbox is confined, layer by layer, and what programs may use in it, on demand. */
+const Sandbox = ({ layers, programs }: SandboxProps) => (
   <>
     <button
       type="button"
-      popoverTarget="isolation"
+      popoverTarget="sandbox"
       className="inline-flex min-h-8 items-center gap-1.5 rounded-md px-2 text-muted hover:bg-hover hover:text-text"
     >
       <ShieldIcon />
-      <span className="sr-only sm:not-sr-only">Isolation</span>
+      <span className="sr-only sm:not-sr-only">Sandbox</span>
     </button>
     <div
-      id="isolation"
+      id="sandbox"
       popover="auto"
-      className="inset-auto top-12 right-3 m-0 max-w-[min(26rem,calc(100vw-1.5rem))] rounded-lg border border-line bg-panel p-4 text-text shadow-lg"
+      className="inset-auto top-12 right-3 m-0 max-h-[calc(100dvh-4rem)] max-w-[min(26rem,calc(100vw-1.5rem))] space-y-4 overflow-y-auto rounded-lg border border-line bg-panel p-4 text-text shadow-lg"
     >
-      <h2 className="font-semibold">What confines the code</h2>
-      <dl className="mt-2 grid grid-cols-[auto_1fr] gap-x-4 gap-y-1 text-xs">
-        {Object.entries(layers).map(([layer, state]) => (
-          <div key={layer} className="contents">
-            <dt className="font-mono text-muted">{layer}</dt>
-            <dd className="break-words">{state}</dd>
-          </div>
-        ))}
-      </dl>
+      {layers && (
+        <section>
+          <h2 className="font-semibold">What confines the code</h2>
+          <dl className="mt-2 grid grid-cols-[auto_1fr] gap-x-4 gap-y-1 text-xs">
+            {Object.entries(layers).map(([layer, state]) => (
+              <div key={layer} className="contents">
+                <dt className="font-mono text-muted">{layer}</dt>
+                <dd className="break-words">{state}</dd>
+              </div>
+            ))}
+          </dl>
+        </section>
+      )}
+      {programs && (
+        <section>
+          <h2 className="font-semibold">What the code may use</h2>
+          <p className="mt-2 text-xs">
+            Python {programs.python}
+            {programs.packages.length > 0 ? ' with these packages:' : ' and its standard library.'}
+          </p>
+          <ul className="mt-2 flex flex-wrap gap-x-3 gap-y-1 text-xs">
+            {programs.packages.map(({ name, version }) => (
+              <li key={name}>
+                <span className="font-mono">{name}</span> <span className="text-muted">{version}</span>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
     </div>
   </>
 );
