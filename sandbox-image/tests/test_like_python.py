@@ -193,7 +193,7 @@ PROGRAMS = {
     "state of the interpreter": """
         import gc, threading, locale, decimal, warnings, signal, sys
         print(gc.isenabled(), gc.get_threshold(), threading.active_count(), locale.getlocale()[1])
-        print(decimal.getcontext().prec, len(warnings.filters), signal.getsignal(signal.SIGINT))
+        print(decimal.getcontext().prec, warnings.filters[-5:], signal.getsignal(signal.SIGINT))
         print(sys.getswitchinterval(), sys.flags.optimize, sys.flags.debug, sys.flags.interactive)
     """,
     "signals": """
