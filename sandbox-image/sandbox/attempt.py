@@ -121,7 +121,13 @@ class Attempt:
         self._begun_at = time.monotonic()
         self._set_deadline(max(job.timeout, START_SECONDS), self._time_out)
         self._channel.setblocking(False)
-        self._send(code=job.code, policy=job.policy, timeout=job.timeout, has_tests=job.tests is not None)
+        self._send(
+            code=job.code,
+            policy=job.policy,
+            timeout=job.timeout,
+            has_tests=job.tests is not None,
+            others=self._zygote.count_others(),
+        )
         with selectors.DefaultSelector() as selector:
             selector.register(self._zygote.control, selectors.EVENT_READ, self._hear_zygote)
             selector.register(self._channel, selectors.EVENT_READ, self._serve_channel)

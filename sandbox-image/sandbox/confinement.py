@@ -14,21 +14,24 @@ lie where only root can read it (/root/.pyenv, say): then the child keeps the on
 Landlock alone decides what that is. Without Landlock such a child is refused.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
 import signal
 import stat
 import sys
-import sysconfig
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sandbox import landlock, linux, seccomp
+from sandbox import artifacts, landlock, linux, processes, readable, seccomp
+from sandbox.readable import Readable
 
 FILE_BYTES = 64 * 1024 * 1024
 OPEN_FILES = 128
-OWN_TASKS = 128  # processes and threads of a uid that is the attempt's alone
-SHARED_TASKS = 256  # the same above what the shared uid runs already
+MOST_THREADS = 128  # of an attempt, its first one included
+_TASKS_OF_OTHERS = 1024  # that a shared uid may come to run between an attempt's fork and its job
 RESERVE_BYTES = 64 * 1024 * 1024  # memory that the harness has left when the code has used up its own
 
 _FIRST_UID = 1_900_000_000  # plus the pid: unique on the machine, in a range that nothing hands out
@@ -49,6 +52,8 @@ _SYSTEM_PATHS = [
     "/dev/urandom", "/dev/random", "/dev/zero",
 ]  # fmt: skip
 _WRITABLE_DEVICES = ("/dev/null",)
+_NO_FILES = ("/proc", "/sys")  # no program leaves anything there
+_MOST_FOLDERS = 20_000
 
 
 class Refused(Exception):
@@ -66,7 +71,13 @@ class Confinement:
     seccomp_missing: str
     own_uid_missing: str
     keeps_reading: bool
-    read_only: tuple[str, ...]
+    readable: Readable
+    shared_folders: tuple[str, ...]
+
+    @property
+    def has_own_uid(self) -> bool:
+        """Whether each attempt has a uid of its own."""
+        return self.required and not self.own_uid_missing
 
 
 def prepare(required: bool, memory_bytes: int, import_path: list[str], base: str) -> Confinement:
@@ -77,16 +88,18 @@ def prepare(required: bool, memory_bytes: int, import_path: list[str], base: str
         program = seccomp.build(own_uid=not own_uid_missing)
     except seccomp.Unavailable as error:
         missing = str(error)
-    python_paths = _python_paths(import_path)
+    found = readable.find(import_path)
+    landlock_abi = landlock.version()
     return Confinement(
         required=required,
         memory_bytes=memory_bytes,
-        landlock_abi=landlock.version(),
+        landlock_abi=landlock_abi,
         seccomp_program=program,
         seccomp_missing=missing,
         own_uid_missing=own_uid_missing,
-        keeps_reading=not (all(map(_readable_by_all, python_paths)) and _passable_by_all(base)),
-        read_only=(*_SYSTEM_PATHS, *python_paths),
+        keeps_reading=not (all(map(_readable_by_all, found.granted)) and _passable_by_all(base)),
+        readable=found,
+        shared_folders=() if landlock_abi or own_uid_missing else tuple(_writable_by_all()),
     )
 
 
@@ -104,8 +117,9 @@ def enter(confinement: Confinement, folder: str, kept_fds: int, states: dict[str
     os.umask(0o022)
     os.chdir(folder)
 
-    own_uid = confinement.required and not confinement.own_uid_missing
-    _limit_resources(confinement.memory_bytes, OWN_TASKS if own_uid else _tasks_of_user() + SHARED_TASKS)
+    own_uid = confinement.has_own_uid
+    others = 0 if own_uid else processes.count_of_user() + _TASKS_OF_OTHERS
+    _limit_resources(confinement.memory_bytes, others + MOST_THREADS)
     off = "off: not reached" if confinement.required else "off: SANDBOX=unconfined"
     states |= {"uid": off, "rlimits": "on", "no_new_privs": off, "landlock": off, "seccomp": off}
     if own_uid and confinement.keeps_reading and not _may_keep_reading(confinement):
@@ -122,14 +136,21 @@ def enter(confinement: Confinement, folder: str, kept_fds: int, states: dict[str
     linux.die_with_parent(signal.SIGKILL)
     linux.hide_memory()
     if confinement.required:
+        readable.remember_listings(confinement.readable.unlisted)
         states["landlock"] = _restrict_files(confinement, folder)
         states["seccomp"] = _restrict_calls(confinement)
         if not states["seccomp"].startswith("on"):
             raise Refused(f"{states['seccomp']}; or run without confinement: SANDBOX=unconfined")
+        if not own_uid and not states["landlock"].startswith("on"):
+            raise Refused(
+                "this kernel has no Landlock (since Linux 5.13, where it is switched on), so a program "
+                f"could read and change the files of user {os.geteuid()}: run the sandbox as root or in its "
+                "container, or without confinement: SANDBOX=unconfined"
+            )
 
 
 def _separate_user(confinement: Confinement, folder: str) -> str:
-    uid = _own_uid()
+    uid = _own_uid(os.getpid())
     for path in (f"{folder}/.tmp", folder):
         os.chown(path, uid, uid)
     if confinement.keeps_reading:
@@ -155,7 +176,7 @@ def _same_user(confinement: Confinement) -> str:
 
 def _restrict_files(confinement: Confinement, folder: str) -> str:
     if confinement.landlock_abi:
-        read_only = (*confinement.read_only, f"/proc/{os.getpid()}/maps")
+        read_only = (*_SYSTEM_PATHS, *confinement.readable.granted, f"/proc/{os.getpid()}/maps")
         landlock.restrict(confinement.landlock_abi, read_only, _WRITABLE_DEVICES, folder)
         return f"on (ABI {confinement.landlock_abi})"
     if confinement.own_uid_missing:
@@ -173,6 +194,37 @@ def _restrict_calls(confinement: Confinement) -> str:
 def limit_cpu(seconds: int) -> None:
     """A net below the time limit, should nobody be left to enforce it."""
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+
+
+def limit_threads(others: int) -> None:
+    """Allows the same number of threads, however many `others` are counted with them."""
+    limit = others + MOST_THREADS
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    resource.setrlimit(
+        resource.RLIMIT_NPROC, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
+    )
+
+
+def remove_leftovers(confinement: Confinement, pid: int) -> None:
+    """Removes what an attempt that was process `pid` has left outside its folder, where Landlock did not keep
+    it there: everything that belongs to its uid in the folders that all may write to.
+    """
+    uid = _own_uid(pid)
+    for shared in confinement.shared_folders:
+        try:
+            names = os.listdir(shared)
+        except OSError:
+            continue  # gone
+        for name in names:
+            path = f"{shared}/{name}"
+            with contextlib.suppress(FileNotFoundError):
+                entry = os.lstat(path)
+                if entry.st_uid != uid:
+                    continue
+                if stat.S_ISDIR(entry.st_mode):
+                    artifacts.remove(path)
+                else:
+                    os.unlink(path)
 
 
 def use_memory_reserve() -> None:
@@ -226,30 +278,14 @@ def _limit(kind: int, soft: int, hard: int) -> None:
     resource.setrlimit(kind, (soft, hard))
 
 
-def _tasks_of_user() -> int:
-    """Threads that this uid has now: RLIMIT_NPROC counts them all."""
-    uid, count = os.getuid(), 0
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        try:
-            with open(f"/proc/{entry}/status", encoding="utf-8", errors="replace") as file:
-                fields = dict(line.split(":", 1) for line in file)
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # ended since the listing
-        if int(fields["Uid"].split()[0]) == uid:
-            count += int(fields.get("Threads", "1"))
-    return count
-
-
-def _own_uid() -> int:
-    """A uid of this process alone, derived from its pid; inside what the user namespace maps."""
+def _own_uid(pid: int) -> int:
+    """A uid of process `pid` alone, derived from that; inside what the user namespace maps."""
     with open("/proc/self/uid_map", encoding="ascii") as file:
         first, _, count = map(int, file.readline().split())
     last = first + count - 1
     if last >= _FIRST_UID + 2**22:
-        return _FIRST_UID + os.getpid()
-    return last - os.getpid() % max(count // 2, 1)
+        return _FIRST_UID + pid
+    return last - pid % max(count // 2, 1)
 
 
 def _why_no_own_uid() -> str:
@@ -274,10 +310,23 @@ def _set_capabilities(capabilities: int) -> None:
     linux.check(linux.libc.capset(header, data), "capset")
 
 
-def _python_paths(import_path: list[str]) -> list[str]:
-    paths = sysconfig.get_paths()
-    found = {os.path.dirname(paths["stdlib"]), paths["platstdlib"], *import_path}
-    return sorted(path for path in found if os.path.exists(path))
+def _writable_by_all() -> Iterator[str]:
+    """Folders in which every user may leave files, the shallow ones first: there are many folders."""
+    waiting, seen = deque(["/"]), 0
+    while waiting and seen < _MOST_FOLDERS:
+        folder = waiting.popleft()
+        seen += 1
+        try:
+            if os.stat(folder).st_mode & stat.S_IWOTH:
+                yield folder
+            with os.scandir(folder) as entries:
+                waiting += [
+                    one.path
+                    for one in entries
+                    if one.is_dir(follow_symlinks=False) and one.path not in _NO_FILES
+                ]
+        except OSError:
+            continue  # gone, or a file system of somebody's own
 
 
 def _readable_by_all(path: str) -> bool:

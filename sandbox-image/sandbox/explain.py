@@ -7,12 +7,14 @@ import re
 import socket
 import traceback
 
+from sandbox import confinement
+
 NETWORK = "the sandbox has no network"
 PROCESSES = "the sandbox runs one process and starts no other programs; threads work"
 SIGNALS = "the sandbox lets a program signal itself only"
 FILES = "the sandbox lets a program read and write in its working folder only"
 CALLS = "the sandbox does not allow this system call"
-THREADS = "the sandbox limits memory and the number of threads"
+THREADS = f"the sandbox limits memory and the number of threads, which is {confinement.MOST_THREADS}"
 INPUT = "the program has no input: put its values into the code"
 FILE_SIZE = "the sandbox limits the size of a file"
 OPEN_FILES = "the sandbox limits the number of open files"

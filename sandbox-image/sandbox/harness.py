@@ -66,6 +66,7 @@ def run(
         os._exit(0)
     supervisor.sendall(channel.pack({"event": "taken"}))
 
+    confinement.limit_threads(job["others"])
     confinement.limit_cpu(math.ceil(job["timeout"]) * (os.cpu_count() or 1) + 10)
     _look_like_a_fresh_interpreter(settings, folder)
     _open_streams()

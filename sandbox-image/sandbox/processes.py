@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 
 
@@ -27,6 +28,30 @@ def end_session(leader: int) -> None:
     _kill(leader)
     with contextlib.suppress(ProcessLookupError, PermissionError):  # not yet a leader, or all gone
         os.killpg(leader, signal.SIGKILL)
+
+
+def count_of_user() -> int:
+    """Processes and threads that RLIMIT_NPROC counts together with those of a child of this process.
+
+    All of this uid; in a user namespace of its own, since Linux 5.14, only this process and its children.
+    """
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        is_alone = file.readline().split()[2] == "1"
+    release = tuple(int(digits) for digits in re.findall(r"\d+", os.uname().release)[:2])
+    if is_alone and release >= (5, 14):
+        return sum(_threads_of(pid) for pid in (os.getpid(), *_descendants(os.getpid())))
+    uid = os.getuid()
+    return sum(_threads_of(int(entry), uid) for entry in os.listdir("/proc") if entry.isdigit())
+
+
+def _threads_of(pid: int, uid: int | None = None) -> int:
+    """Threads of a process; 0 if it has ended, or is not `uid`'s."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            fields = dict(line.split(":", 1) for line in file)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(fields.get("Threads", "1")) if uid is None or int(fields["Uid"].split()[0]) == uid else 0
 
 
 def _kill(pid: int) -> None:

@@ -6,8 +6,8 @@ supervisor over one socket until that closes:
     {"do": "fork", "folder": path} with descriptors [output, channel, trace]  ─►  forks a child
     {"do": "signal"}   ─►  SIGUSR1 to the child: it writes where it is to its trace descriptor
     {"do": "kill"}     ─►  SIGKILL to the child and its session
-    ◄─  {"event": "up", "python", "packages", "resident_bytes"}   once, when everything is loaded
-    ◄─  {"event": "ended", "status", "peak_bytes"}                when nothing of the attempt is left
+    ◄─  {"event": "up", "python", "packages", "resident_bytes", "has_own_uid"}   once, with all loaded
+    ◄─  {"event": "ended", "status", "peak_bytes"}   when nothing of the attempt is left
 
 There is one attempt at a time. It never sees the code that a child runs.
 """
@@ -62,6 +62,7 @@ def main(settings: dict[str, Any]) -> NoReturn:
         python=platform.python_version(),
         packages=list(packages.installed()),
         resident_bytes=_resident_bytes(),
+        has_own_uid=rules.has_own_uid,
     )
     _Zygote(control, rules, harness.Settings(settings["import_path"], settings["policy_check"])).serve()
 
@@ -126,6 +127,8 @@ class _Zygote:
             return
         self._child = None
         processes.end_children()
+        if self._rules.shared_folders:
+            confinement.remove_leftovers(self._rules, pid)
         _tell(self._control, event="ended", status=status, peak_bytes=usage.ru_maxrss * 1024)
 
 

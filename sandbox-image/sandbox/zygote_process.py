@@ -34,6 +34,7 @@ class Abilities:
     python: str
     packages: list[str]
     resident_bytes: int
+    has_own_uid: bool
 
 
 class ZygoteProcess:
@@ -101,6 +102,10 @@ class ZygoteProcess:
             raise ZygoteLost(_NONSENSE) from error
         return status, peak_bytes
 
+    def count_others(self) -> int:
+        """Processes and threads that count with those of an attempt that waits for its job."""
+        return 0 if self.abilities.has_own_uid else processes.count_of_user() - 1
+
     def end(self) -> None:
         """Kills it and whatever is left of its attempts."""
         self._process.kill()
@@ -115,7 +120,7 @@ class ZygoteProcess:
         except TimeoutError as error:
             raise ZygoteLost(f"Python and its libraries did not load in {START_SECONDS:g} s") from error
         self.control.settimeout(None)
-        return Abilities(said["python"], said["packages"], said["resident_bytes"])
+        return Abilities(said["python"], said["packages"], said["resident_bytes"], said["has_own_uid"])
 
     def _pass_on_warnings(self) -> None:
         assert self._process.stderr is not None

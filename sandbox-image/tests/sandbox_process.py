@@ -26,13 +26,15 @@ class SandboxProcess:
 
     `through_parent` starts it by a process in between, which then is `process`.
     `without` names what the machine is to lack, see `without.py`.
-    `as_nobody` (only for root) runs it without privileges, with a Python that every user can read.
+    `as_nobody` (only for root) runs it without privileges, with a Python that every user can read, as
+    `for_all` does for root.
     """
 
     def __init__(
         self,
         *,
         as_nobody: bool = False,
+        for_all: bool = False,
         policy_check: bool = False,
         through_parent: bool = False,
         without: tuple[str, ...] = (),
@@ -46,8 +48,9 @@ class SandboxProcess:
         os.chmod(self.work_dir, 0o711)
         self._numbers = itertools.count(1)
         source, python = ROOT, sys.executable
-        if as_nobody:
+        if as_nobody or for_all:
             source, python = _copy_for_all(Path(self.work_dir)), python_for_all()
+        if as_nobody:
             os.mkdir(f"{self.work_dir}/work", 0o700)
             os.chown(f"{self.work_dir}/work", NOBODY, NOBODY)
         program = ["-c", _PARENT] if through_parent else ["-m", "sandbox"]

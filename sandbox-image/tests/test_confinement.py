@@ -6,11 +6,13 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
-from sandbox import seccomp
+from sandbox import confinement, readable, seccomp
 from sandbox_process import ROOT, SandboxProcess, can_be_nobody, is_alive
 
 LAYERS = {"uid", "rlimits", "no_new_privs", "landlock", "seccomp", "disk"}
@@ -297,6 +299,132 @@ class MissingFilterTest(unittest.TestCase):
         )
         self.assertIn("refused: off: libseccomp is missing", done.stdout)
         self.assertIn("SANDBOX=unconfined", done.stdout)
+
+
+@unittest.skipUnless(can_be_nobody(), "needs root, and a Python that every user can read")
+class MissingLandlockTest(unittest.TestCase):
+    """A kernel without Landlock: an ordinary user runs nothing; of what root runs nothing stays."""
+
+    def test_as_an_ordinary_user_nothing_is_run(self) -> None:
+        sandbox = SandboxProcess(as_nobody=True, without=("landlock",))
+        self.addCleanup(sandbox.close)
+        self.assertTrue(
+            sandbox.ready()["isolation"]["landlock"].startswith("off: this kernel has no Landlock")
+        )
+        result = sandbox.run("print('GOT')")
+        self.assertEqual((result["error_category"], result["output"]), ("sandbox_error", ""))
+        self.assertRegex(result["error"], "no Landlock.*files of user 65534.*SANDBOX=unconfined")
+
+    def test_an_ordinary_user_may_insist(self) -> None:
+        sandbox = SandboxProcess(as_nobody=True, without=("landlock",), SANDBOX_CONFINEMENT="unconfined")
+        self.addCleanup(sandbox.close)
+        self.assertTrue(sandbox.run("print(1)")["success"])
+
+    def test_as_root_nothing_stays_in_folders_that_all_may_write_to(self) -> None:
+        sandbox = SandboxProcess(for_all=True, without=("landlock",))
+        self.addCleanup(sandbox.close)
+        shared = tempfile.mkdtemp(prefix="sandbox-shared-", dir="/var/tmp")
+        self.addCleanup(shutil.rmtree, shared)
+        os.chmod(shared, 0o1777)
+        kept = f"{shared}/of-another"
+        with open(kept, "w", encoding="ascii") as file:
+            file.write("stays")
+        result = sandbox.run(
+            f"""
+            import os
+            for folder in ("/tmp", "/var/tmp", "/dev/shm", {shared!r}):
+                try:
+                    os.makedirs(f"{{folder}}/left-{{os.getpid()}}/deep/deeper", 0o700)
+                    with open(f"{{folder}}/left-{{os.getpid()}}/deep/file", "w") as file: file.write("x")
+                    with open(f"{{folder}}/.left-{{os.getpid()}}", "w") as file: file.write("x")
+                    os.symlink({kept!r}, f"{{folder}}/link-{{os.getpid()}}")
+                    print(f"{{folder}}/left-{{os.getpid()}}", f"{{folder}}/.left-{{os.getpid()}}",
+                          f"{{folder}}/link-{{os.getpid()}}")
+                except PermissionError: pass
+            """
+        )
+        made = result["output"].split()
+        self.assertGreaterEqual(len(made), 3, result)
+        self.assertEqual([path for path in made if os.path.lexists(path)], [])
+        self.assertEqual(os.listdir(shared), ["of-another"])
+
+
+class ReadableTest(unittest.TestCase):
+    """What of a search path is granted: what is installed, and of somebody's project what can be imported."""
+
+    def setUp(self) -> None:
+        self.project = os.path.realpath(tempfile.mkdtemp(prefix="project-"))
+        self.addCleanup(shutil.rmtree, self.project)
+        os.chmod(self.project, 0o755)
+        names = """
+            .env .git/config secrets.json main_module.py clean/__init__.py clean/data/words.txt
+            dirty/__init__.py dirty/part.py dirty/.env dirty/inner/__init__.py dirty/inner/x.py
+            bare/module.py notes/diary.txt not-a-name/x.py
+        """
+        for name in names.split():
+            path = f"{self.project}/{name}"
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="ascii") as file:
+                file.write("value = 1\n")
+        os.symlink(f"{self.project}/notes", f"{self.project}/linked")
+
+    def granted(self) -> set[str]:
+        found = readable.find([*sys.path, self.project]).granted
+        return {path.removeprefix(f"{self.project}/") for path in found if path.startswith(self.project)}
+
+    def test_of_a_project_only_what_can_be_imported(self) -> None:
+        self.assertEqual(
+            self.granted(),
+            {
+                "main_module.py", "clean", "bare", "dirty/__init__.py", "dirty/part.py", "dirty/inner",
+            },
+        )  # fmt: skip
+
+    def test_what_is_installed_is_granted_whole(self) -> None:
+        installed = f"{self.project}/lib/python3.11/site-packages"
+        os.makedirs(installed)
+        self.assertIn(installed, readable.find([installed]).granted)
+
+    def test_project_on_the_path_is_imported_and_its_secrets_are_not_read(self) -> None:
+        for as_nobody in (False, True) if can_be_nobody() else (False,):
+            sandbox = SandboxProcess(as_nobody=as_nobody, PYTHONPATH=self.project)
+            self.addCleanup(sandbox.close)
+            if not sandbox.ready()["isolation"]["landlock"].startswith("on"):
+                self.skipTest("this kernel has no Landlock: what all may read can be read")
+            result = sandbox.run(
+                f"""
+                import os
+                import main_module, clean, bare.module, dirty, dirty.part, dirty.inner.x
+                for path in (".env", ".git/config", "secrets.json", "dirty/.env", "notes/diary.txt",
+                             "linked/diary.txt", "not-a-name/x.py", "", ".git", "notes"):
+                    path = os.path.join({self.project!r}, path)
+                    try: print("GOT", os.listdir(path) if os.path.isdir(path) else open(path).read())
+                    except PermissionError: pass
+                print(clean.value, dirty.part.value)
+                """
+            )
+            self.assertEqual((result["error"], result["output"]), (None, "1 1\n"))
+
+
+class ThreadsTest(unittest.TestCase):
+    def test_same_number_for_everyone(self) -> None:
+        code = """
+            import threading, time
+            stop, count = threading.Event(), 1
+            try:
+                while True:
+                    threading.Thread(target=stop.wait, daemon=True).start(); count += 1
+            except RuntimeError: print(count, flush=True)
+            import os; os._exit(0)
+        """
+        runs = [{}, {"without": ("mounts",)}]
+        if can_be_nobody():
+            runs += [{"as_nobody": True}, {"as_nobody": True, "without": ("mounts",)}]
+        for options in runs:
+            with self.subTest(options):
+                sandbox = SandboxProcess(**options)
+                self.addCleanup(sandbox.close)
+                self.assertEqual(sandbox.run(code)["output"], f"{confinement.MOST_THREADS}\n")
 
 
 class FilterTest(unittest.TestCase):
