@@ -26,11 +26,17 @@ export async function describeSandbox(launcher: SandboxLauncher): Promise<Sandbo
   const { command = 'python3', cwd, confinement } = launcher;
   const env = { ...process.env, SANDBOX_CONFINEMENT: confinement };
   const described = await describe(command, ['-m', 'sandbox', '--describe'], { cwd, env });
-  const { seccomp } = described.isolation;
+  const { seccomp, landlock, uid } = described.isolation;
   if (confinement === 'required' && !seccomp?.startsWith('on')) {
     throw new ConfigurationError(
       `Programs cannot be confined here: seccomp is ${seccomp}. Install libseccomp (Debian: apt-get install ` +
         'libseccomp2), or use SANDBOX=docker, or accept the risk with SANDBOX=unconfined.',
+    );
+  }
+  if (confinement === 'required' && !landlock?.startsWith('on') && !uid?.startsWith('separate')) {
+    throw new ConfigurationError(
+      `Programs could read and change your files here: landlock is ${landlock}. Use SANDBOX=docker, or start as root, ` +
+        'so that programs get a user of their own, or accept the risk with SANDBOX=unconfined.',
     );
   }
   return described;
