@@ -19,7 +19,13 @@ const execution_id = 'b5c1…';
 const verdict = <Next extends Verdict['next']>(next: Next) => ({ execution_id, attempt: 1, next });
 const generated = { policy: 'strict', run_timeout: 270 } as const;
 const sandbox_id = 'sandbox-5b0…';
-const checked = { error_category: null, error: null, error_line: null, violations: [] };
+const checked = {
+  error_category: null,
+  error: null,
+  error_line: null,
+  violations: [],
+  standard_permits: false,
+};
 
 export const facts: Facts = {
   input: { execution_id },

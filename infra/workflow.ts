@@ -179,6 +179,7 @@ const codeBranch = machine({
         error: from('$.Payload.error'),
         error_line: from('$.Payload.error_line'),
         violations: from('$.Payload.violations'),
+        standard_permits: from('$.Payload.standard_permits'),
       }),
       ResultPath: '$.check',
       Next: 'CodeAllowed',

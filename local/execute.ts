@@ -32,6 +32,16 @@ const USAGE = `Usage: npm run execute -- "prompt" [options]
   --help             this text
 `;
 
+const OPTIONS = {
+  tests: { type: 'string' },
+  'max-retries': { type: 'string' },
+  timeout: { type: 'string' },
+  policy: { type: 'string' },
+  json: { type: 'boolean' },
+  'save-code': { type: 'string' },
+  help: { type: 'boolean' },
+} as const;
+
 class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -68,19 +78,7 @@ async function readCommandLine(args: string[]): Promise<CommandLine | 'help'> {
 
 function parse(args: string[]) {
   try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        tests: { type: 'string' },
-        'max-retries': { type: 'string' },
-        timeout: { type: 'string' },
-        policy: { type: 'string' },
-        json: { type: 'boolean' },
-        'save-code': { type: 'string' },
-        help: { type: 'boolean' },
-      },
-    });
+    return parseArgs({ args, allowPositionals: true, options: OPTIONS });
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
@@ -175,11 +173,30 @@ async function main(args: string[]): Promise<number> {
     interruption.cancel = null;
     transcript?.end();
     await report(ended, { json, saveCode, transcript });
+    if (ended.policy === 'strict' && ended.status === 'failed' && ended.final_result?.standard_permits) {
+      transcript?.line('▸ only the policy strict refused the last program; to run it under standard:');
+      transcript?.command(underStandard(args));
+    }
     return interruption.exitCode ?? (ended.success ? 0 : 1);
   } finally {
     await own?.close();
   }
 }
+
+/** The command that runs the same again under the policy `standard`, to be pasted into a shell. */
+function underStandard(args: string[]): string {
+  const { tokens } = parseArgs({ args, allowPositionals: true, options: OPTIONS, tokens: true });
+  const words = tokens.flatMap((token) => {
+    if (token.kind === 'positional') return token.value;
+    if (token.kind !== 'option' || token.name === 'policy') return [];
+    return token.value === undefined ? token.rawName : [token.rawName, token.value];
+  });
+  return ['npm run execute --', ...words.map(quoted), '--policy standard'].join(' ');
+}
+
+/** A word for a POSIX shell. */
+const quoted = (word: string) =>
+  /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
 async function report(
   ended: Execution,

@@ -86,6 +86,12 @@ export class Transcript {
     );
   }
 
+  /** A command to be pasted into a shell: one line, however long. */
+  command(text: string): void {
+    this.#endBlock();
+    this.#out.write(`${inLine(text)}\n`);
+  }
+
   /** Stops showing that something is waited for. */
   end(): void {
     this.#endBlock();

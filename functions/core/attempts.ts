@@ -14,6 +14,7 @@ export function newAttempt(attempt: number, started_at: string) {
     error_line: null,
     traceback: null,
     violations: [],
+    standard_permits: false,
     execution_time: null,
     exit_code: null,
     signal: null,

@@ -120,6 +120,7 @@ export async function takeResult(
     traceback: result.traceback,
     locals: result.locals,
     violations: result.violations,
+    standard_permits: result.standard_permits ?? false,
     execution_time: result.execution_time,
     exit_code: result.exit_code ?? null,
     signal: result.signal ?? null,

@@ -113,6 +113,7 @@ export const resultSchema = z.object({
     .refine((values) => Object.keys(values).length <= CONTRACT_LIMITS.locals)
     .meta({ maxProperties: CONTRACT_LIMITS.locals }),
   violations: z.array(violationSchema).max(CONTRACT_LIMITS.violations),
+  standard_permits: z.boolean(),
   output: text(CONTRACT_LIMITS.output),
   output_truncated: z.boolean(),
   execution_time: z.number().min(0),
@@ -127,7 +128,7 @@ export type RunResult = z.infer<typeof resultSchema>;
 /** A result as it is taken in: one file with a bad name is no reason to lose the rest, nor is what only tells more. */
 export const receivedResultSchema = resultSchema
   .extend({ artifacts: z.array(z.unknown()), artifacts_skipped: z.array(z.unknown()).default([]) })
-  .partial({ exit_code: true, signal: true, peak_memory_bytes: true });
+  .partial({ standard_permits: true, exit_code: true, signal: true, peak_memory_bytes: true });
 export type ReceivedResult = z.infer<typeof receivedResultSchema>;
 
 /** The documents by name. */

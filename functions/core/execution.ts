@@ -163,6 +163,9 @@ export const attemptSchema = z
     error_line: z.int().min(1).nullable().meta({ description: 'Line of the code, 1-based.' }),
     traceback: z.string().nullable(),
     violations: z.array(violationSchema),
+    standard_permits: z.boolean().default(false).meta({
+      description: 'It was refused by policy `strict` only: under `standard` this very code is run.',
+    }),
     execution_time: z.number().min(0).nullable().meta({ description: 'Seconds the code ran.' }),
     exit_code: z
       .int()

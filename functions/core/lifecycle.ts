@@ -97,6 +97,7 @@ async function toAttempt(
     error_line: record.error_line,
     traceback: record.traceback,
     violations: record.violations,
+    standard_permits: record.standard_permits ?? false,
     execution_time: record.execution_time,
     exit_code: record.exit_code ?? null,
     signal: record.signal ?? null,

@@ -82,7 +82,8 @@ export interface AttemptRecord {
   locals: Record<string, string>;
   violations: Violation[];
   execution_time: number | null;
-  /** This and the two below are not in records of earlier versions, as is `artifacts_skipped`. */
+  /** This and the three below are not in records of earlier versions, as is `artifacts_skipped`. */
+  standard_permits?: boolean;
   exit_code?: number | null;
   signal?: string | null;
   peak_memory_bytes?: number | null;

@@ -15,6 +15,7 @@ export const handler = workflowHandler(
       error: z.string(),
       error_line: z.int().nullable(),
       violations: z.array(violationSchema),
+      standard_permits: z.boolean(),
     }),
   }),
   async ({ execution_id, attempt: number, check }): Promise<Verdict> => {

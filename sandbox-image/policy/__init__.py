@@ -5,7 +5,7 @@ the sentences that state the policy to a model. The sandbox is the boundary that
 milliseconds, and with a better message, what the sandbox would stop.
 """
 
-from policy.checker import Violation, check
+from policy.checker import Violation, check, standard_permits
 from policy.rules import PROFILES
 
-__all__ = ["PROFILES", "Violation", "check"]
+__all__ = ["PROFILES", "Violation", "check", "standard_permits"]

@@ -1,8 +1,9 @@
 """The CheckCode function: is this code worth a sandbox?
 
 Event: `{"code_url": URL of the code as UTF-8 text, "policy": "strict" | "standard"}`.
-Result: `{"allowed", "error_category", "error", "error_line", "violations"}`; `error_category` is null,
-`syntax_error` or `policy_violation`. Whatever the code is, it gets a verdict; errors are raised only for what
+Result: `{"allowed", "error_category", "error", "error_line", "violations", "standard_permits"}`;
+`error_category` is null, `syntax_error` or `policy_violation`. `standard_permits` is true of code that breaks
+`strict` only. Whatever the code is, it gets a verdict; errors are raised only for what
 is not the code's fault: an event of another form (ValueError), a URL that cannot be read (OSError).
 """
 
@@ -10,7 +11,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
-from policy.checker import Violation, check
+from policy.checker import Violation, check, standard_permits
 
 DOWNLOAD_TIMEOUT = 10  # seconds
 MAX_CODE_BYTES = 300_000
@@ -25,12 +26,15 @@ def handler(event: dict[str, Any], context: object) -> Verdict:
     if len(data) > MAX_CODE_BYTES:
         return syntax_error(SyntaxError(f"the code is longer than {MAX_CODE_BYTES:,} bytes: make it shorter"))
     try:
-        violations = check(data.decode("utf-8"), event.get("policy", "strict"))
+        code, policy = data.decode("utf-8"), event.get("policy", "strict")
+        violations = check(code, policy)
     except UnicodeDecodeError:
         return syntax_error(SyntaxError("the code is not valid UTF-8 text"))
     except SyntaxError as error:
         return syntax_error(error)
-    return policy_violation(violations) if violations else verdict()
+    if not violations:
+        return verdict()
+    return {**policy_violation(violations), "standard_permits": standard_permits(code, policy)}
 
 
 def download(url: object) -> bytes:
@@ -65,6 +69,7 @@ def verdict(
             {"line": violation.line, "rule": violation.rule, "message": violation.message}
             for violation in violations or []
         ],
+        "standard_permits": False,
     }
 
 

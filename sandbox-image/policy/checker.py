@@ -115,9 +115,9 @@ def check(code: str, profile: str = "strict") -> list[Violation]:
     return sorted(set(checker.violations))
 
 
-def standard_permits(code: str) -> bool:
-    """Whether `standard` would run code that `strict` refuses."""
-    return not check(code, "standard")
+def standard_permits(code: str, profile: str) -> bool:
+    """Whether code that this profile has refused is one that `standard` permits."""
+    return profile != "standard" and not check(code, "standard")
 
 
 class Checker(ast.NodeVisitor):

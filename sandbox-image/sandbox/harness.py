@@ -105,6 +105,7 @@ def _compile(job: Message, settings: Settings, folder: str) -> types.CodeType | 
         "error": f"PolicyViolation: {told}",
         "error_line": violations[0].line,
         "violations": [asdict(one) for one in violations],
+        "standard_permits": policy.standard_permits(source, job["policy"]),
     }
 
 

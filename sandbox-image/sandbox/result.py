@@ -81,6 +81,7 @@ def _no_error() -> Result:
         "traceback": None,
         "locals": {},
         "violations": [],
+        "standard_permits": False,
     }
 
 
@@ -167,6 +168,7 @@ def _reported(job: Job, report: dict[str, Any], memory_bytes: int) -> Result:
         if isinstance(local_values, dict)
         else {},
         "violations": _violations(report.get("violations"), job),
+        "standard_permits": report.get("standard_permits") is True,
     }
 
 

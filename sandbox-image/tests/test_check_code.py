@@ -8,7 +8,14 @@ from typing import Any
 
 from policy.check_code import handler
 
-ALLOWED = {"allowed": True, "error_category": None, "error": None, "error_line": None, "violations": []}
+ALLOWED = {
+    "allowed": True,
+    "error_category": None,
+    "error": None,
+    "error_line": None,
+    "violations": [],
+    "standard_permits": False,
+}
 
 
 class CodeServer(ThreadingHTTPServer):
@@ -68,6 +75,7 @@ class CheckCodeTest(unittest.TestCase):
                 "error": verdict["error"],
                 "error_line": line,
                 "violations": [],
+                "standard_permits": False,
             },
         )
 
@@ -93,6 +101,22 @@ class CheckCodeTest(unittest.TestCase):
             [violation["rule"] for violation in verdict["violations"]], ["operating-system", "dynamic-code"]
         )
         self.assertEqual(set(verdict["violations"][0]), {"line", "rule", "message"})
+
+    def test_what_standard_permits_is_said(self) -> None:
+        for code, permitted in {
+            "import os\nprint(os.getcwd())": True,
+            "open('x.txt')": True,
+            "().__class__.__mro__": True,
+            "import os\nos.system('ls')": False,
+            "import os, socket": False,
+            "input()": False,
+        }.items():
+            with self.subTest(code=code):
+                self.assertIs(self.check(code)["standard_permits"], permitted)
+        # What `standard` itself refuses, it does not permit; nor what is not refused by the policy.
+        self.assertIs(self.check("import socket", policy="standard")["standard_permits"], False)
+        self.assertIs(self.check("print(1)")["standard_permits"], False)
+        self.assertIs(self.check("import os\nif")["standard_permits"], False)
 
     def test_many_violations_are_cut_and_counted(self) -> None:
         verdict = self.check("eval('1')\n" * 500)

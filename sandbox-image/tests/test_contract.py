@@ -141,6 +141,7 @@ _RESULT = {
     "traceback": None,
     "locals": {"x": "1"},
     "violations": [{"line": 1, "rule": "name", "message": "no"}],
+    "standard_permits": True,
     "output": "",
     "output_truncated": False,
     "execution_time": 0.1,

@@ -117,6 +117,21 @@ describe('npm run execute', () => {
     expect(stdout).toContain('failed after 1 attempt');
   });
 
+  test('says how to run again what policy strict alone refused, in words that a shell takes', async () => {
+    const refused = python('import os\nprint(os.getcwd())');
+    const task = "Say where, it's short";
+    product.model.replyTo(task, refused);
+    const { stdout, code } = await execute([task, '--max-retries=1', '--policy', 'strict', '--timeout', '5']);
+    expect(code).toBe(1);
+    const command = `npm run execute -- 'Say where, it'\\''s short' --max-retries 1 --timeout 5 --policy standard`;
+    expect(stdout).toContain(`to run it under standard:\n${command}\n`);
+
+    product.model.replyTo('Run ls', python('import os\nos.system("ls")'));
+    const never = await execute(['Run ls', '--max-retries', '1']);
+    expect(never.stdout).toContain('✗ PolicyViolation');
+    expect(never.stdout).not.toContain('standard:');
+  });
+
   test('--json prints the execution alone, --save-code writes the code, --tests are run', async () => {
     const tests = path.join(folder, 'tests.py');
     const saved = path.join(folder, 'saved.py');

@@ -134,6 +134,21 @@ describe('the number of attempts', () => {
   });
 });
 
+test('an attempt that only policy strict refused says so', async () => {
+  const run = async (prompt: string, code: string, policy: 'strict' | 'standard') => {
+    product.model.replyTo(prompt, python(code));
+    const { final_result } = await product.run({ prompt, policy, max_retries: 1 });
+    return [final_result?.error_category, final_result?.standard_permits];
+  };
+  const folder = 'import os\nprint(os.getcwd())';
+  expect(await run('Strict, where', folder, 'strict')).toEqual(['policy_violation', true]);
+  expect(await run('Standard, where', folder, 'standard')).toEqual([null, false]);
+  const shell = 'import os\nos.system("ls")';
+  expect(await run('Strict, shell', shell, 'strict')).toEqual(['policy_violation', false]);
+  expect(await run('Standard, shell', shell, 'standard')).toEqual(['policy_violation', false]);
+  expect(await run('Strict, broken', 'print(', 'strict')).toEqual(['syntax_error', false]);
+});
+
 describe('the model server', () => {
   test.each([
     ['limits the rate', { status: 429, headers: { 'retry-after': '0' } }],

@@ -159,6 +159,7 @@ test('CheckCode runs as a Python function', async () => {
       error: null,
       error_line: null,
       violations: [],
+      standard_permits: false,
     });
     expect(await checkCode.invoke({ code_url: url, policy: 'strict' })).toMatchObject({
       allowed: false,

@@ -10,6 +10,7 @@ export const runResult = (job_id: string, changes: Partial<RunResult> = {}): Run
   traceback: null,
   locals: {},
   violations: [],
+  standard_permits: false,
   output: '',
   output_truncated: false,
   execution_time: 1,

@@ -19,6 +19,7 @@ vi.mock('../../web/src/editor/CodeEditor.tsx', () => ({
 afterEach(cleanup);
 
 describe('ExecutionView', () => {
+  const onRepeat = vi.fn();
   const view = (given: Parameters<typeof execution>[0], wanted: number | null = null) => (
     <ExecutionView
       client={{} as Client}
@@ -26,7 +27,7 @@ describe('ExecutionView', () => {
       wanted={wanted}
       starting={false}
       onCancel={() => {}}
-      onRepeat={() => {}}
+      onRepeat={onRepeat}
       onEdit={() => {}}
     />
   );
@@ -55,6 +56,28 @@ describe('ExecutionView', () => {
     rerender(view({ status: 'failed', error: 'ValueError: no', results }));
     // The details of the attempt hold it.
     expect(screen.getAllByText('ValueError: no')).toHaveLength(1);
+  });
+
+  it('offers to run again under standard where strict alone was in the way', () => {
+    const offer = () => screen.queryByRole('button', { name: 'Run again under standard' });
+    const refused = attempt({ error_category: 'policy_violation', standard_permits: true });
+    const failed = { status: 'failed', policy: 'strict' } as const;
+    const { rerender } = render(view({ ...failed, results: [attempt(), { ...refused, attempt: 2 }] }));
+    fireEvent.click(offer() as HTMLElement);
+    expect(onRepeat).toHaveBeenCalledExactlyOnceWith(
+      expect.objectContaining({ policy: 'strict' }),
+      'standard',
+    );
+    const elsewhere: Parameters<typeof execution>[0][] = [
+      { ...failed, results: [refused, attempt({ attempt: 2 })] },
+      { ...failed, status: 'running', results: [refused] },
+      { ...failed, status: 'cancelled', results: [refused] },
+      { ...failed, policy: 'standard', results: [refused] },
+    ];
+    for (const given of elsewhere) {
+      rerender(view(given));
+      expect(offer()).toBeNull();
+    }
   });
 
   it('explains a failed attempt when it was asked for or nothing follows', () => {

@@ -1,5 +1,7 @@
 import { memo, useEffect, useRef, useState } from 'react';
+import type { Policy } from '../../../functions/core/execution.ts';
 import type { Client } from '../api/client.ts';
+import { isPermittedByStandard } from '../execution/draft.ts';
 import { STATUS_NAMES } from '../execution/explain.ts';
 import { type ExecutionState, isFinal } from '../execution/reduce.ts';
 import { executionPath } from '../hooks/use-route.ts';
@@ -23,7 +25,8 @@ interface ExecutionViewProps {
   /** A request to run is on its way. */
   starting: boolean;
   onCancel: () => void;
-  onRepeat: (execution: ExecutionState) => void;
+  /** Under another policy, if one is given. */
+  onRepeat: (execution: ExecutionState, policy?: Policy) => void;
   onEdit: (execution: ExecutionState) => void;
 }
 
@@ -47,6 +50,7 @@ export const ExecutionView = memo(function ExecutionView(props: ExecutionViewPro
         <>
           <AttemptTimeline execution={execution} shown={attempt.attempt} />
           {explained && <Failure attempt={attempt} timeout={execution.timeout} />}
+          {isPermittedByStandard(execution) && <StandardOffer {...props} />}
           <div
             className={`grid flex-1 grid-cols-[minmax(0,1fr)] gap-3 2xl:min-h-96 2xl:grid-cols-[3fr_2fr] 2xl:grid-rows-none ${hasFiles ? 'lg:min-h-[36rem] lg:grid-rows-2' : 'lg:min-h-[30rem] lg:grid-rows-[3fr_2fr]'} ${isWatched ? 'max-lg:[&_.fit-lines]:h-[max(9rem,40dvh)]' : ''}`}
           >
@@ -133,6 +137,18 @@ function Title({ execution, wanted, starting, onCancel, onRepeat, onEdit }: Exec
     </header>
   );
 }
+
+/** The way on where the policy alone was in the way. */
+const StandardOffer = ({ execution, starting, onRepeat }: ExecutionViewProps) => (
+  <Notice kind="info">
+    <span className="flex flex-wrap items-center gap-x-3 gap-y-2">
+      Only the policy strict refused the last program: standard would run it, in the same sandbox.
+      <Button onClick={() => onRepeat(execution, 'standard')} disabled={starting}>
+        <RepeatIcon /> Run again under standard
+      </Button>
+    </span>
+  </Notice>
+);
 
 /** Status, time, tokens and settings in a line. */
 function Facts({ execution }: { execution: ExecutionState }) {

@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
+import type { Policy } from '../../../functions/core/execution.ts';
 import type { Client, Health } from '../api/client.ts';
 import type { Seen } from '../api/seen.ts';
 import { type Draft, EMPTY_DRAFT, toDraft, toRequest } from '../execution/draft.ts';
@@ -58,7 +59,11 @@ export function Workspace({ client, seen, health, onSignOut }: WorkspaceProps) {
     },
     [client, changed],
   );
-  const repeat = useCallback((one: ExecutionState) => void run(toDraft(one), setActionError), [run]);
+  const repeat = useCallback(
+    (one: ExecutionState, policy: Policy = one.policy) =>
+      void run({ ...toDraft(one), policy }, setActionError),
+    [run],
+  );
 
   const edit = useCallback(
     (one: ExecutionState) => {

@@ -43,6 +43,15 @@ export function toDraft({
   return { prompt, maxRetries: max_retries, timeout, policy, tests: tests ?? '' };
 }
 
+/** Whether an execution that failed is worth to be run again under `standard`: it refuses less than `strict`. */
+export function isPermittedByStandard({
+  status,
+  policy,
+  results,
+}: Pick<Execution, 'status' | 'policy' | 'results'>) {
+  return status === 'failed' && policy === 'strict' && results.at(-1)?.standard_permits === true;
+}
+
 /** What keeps a draft from being run, as a sentence; null if nothing does. */
 export function problemOf({ prompt, maxRetries, timeout, tests }: Draft): string | null {
   if (prompt.trim() === '') return 'Say first what the program should do.';
