@@ -35,6 +35,8 @@ export interface StreamedReply {
   gateBeforeEnd?: Promise<unknown>;
   /** Events sent before the text, as they are: chunks that other servers send, or errors. */
   before?: object[];
+  /** How many comments are sent before all else, 25 ms apart. */
+  comments?: number;
 }
 
 export interface StatusReply {
@@ -145,6 +147,7 @@ async function send(response: ServerResponse, scripted: ScriptedReply): Promise<
     gate,
     gateBeforeEnd,
     before = [],
+    comments = 0,
   } = reply;
   await gate;
   if (ending === 'hang' && text === '' && before.length === 0) return;
@@ -162,6 +165,10 @@ async function send(response: ServerResponse, scripted: ScriptedReply): Promise<
   const delta = (delta: object, finish_reason: string | null = null) =>
     chunk([{ index: 0, delta, finish_reason }]);
 
+  for (let sent = 0; sent < comments; sent++) {
+    response.write(': keep-alive\n\n');
+    await sleep(25);
+  }
   for (const event of before) write(event);
   if (text) delta({ role: 'assistant', content: '' });
   for (let at = 0; at < text.length; at += pieceSize) {

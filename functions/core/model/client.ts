@@ -2,15 +2,16 @@
  * Asks an OpenAI-compatible server for code (Chat Completions, streamed).
  *
  * Whatever fails in passing is tried again here, from the start: 429 and 5xx after the wait that the server
- * asks for, a connection that cannot be made, a stream that breaks off or stalls. The client's own retries are
- * off: they wait as long as any server says, cannot be aborted while they wait, try again when the
- * credit is used up, and do not see a broken stream.
+ * asks for, a model that is still being loaded, a connection that cannot be made, a stream that breaks off or
+ * stalls. The client's own retries are off: they wait as long as any server says, cannot be aborted while they wait,
+ * try again when the credit is used up, and do not see a broken stream. A server that refuses to stream is asked
+ * without, and asked so from then on.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
-import { type Usage, usageSchema } from '../execution.ts';
+import type { Usage } from '../execution.ts';
+import { Answer, type Piece, readAnswer } from './answer.ts';
 import {
-  describeServer,
   explainFailure,
   explainSilence,
   type ModelConfig,
@@ -18,6 +19,8 @@ import {
   type ModelErrorKind,
 } from './errors.ts';
 import type { ChatMessage } from './prompts.ts';
+import { END, readBody } from './response.ts';
+import { parseBody, readServerError } from './server-words.ts';
 
 export interface GenerateRequest {
   messages: ChatMessage[];
@@ -31,6 +34,7 @@ export interface GenerateRequest {
 }
 
 export interface Reply {
+  /** The text, with the programs that came in calls of tools; if there is none, what came in its place. */
   text: string;
   /** as the server gives it: `stop`, `length` … */
   finishReason: string | null;
@@ -40,6 +44,10 @@ export interface Reply {
 
 /** How often is tried again. A limit of requests a minute takes some patience; a dead server does not get better. */
 const RETRIES: Partial<Record<ModelErrorKind, number>> = { rate_limited: 4, unavailable: 2 };
+
+/** Seconds that a model may take to be loaded, and between two looks whether it is. */
+const LOADING_PATIENCE = 60;
+const LOADING_PAUSE = 2;
 
 /** Characters. A model that repeats itself for ever is stopped here, as by a length limit of its server. */
 const LONGEST_REPLY = 1_000_000;
@@ -52,45 +60,55 @@ export async function generateCode({
   onRestart,
   signal,
 }: GenerateRequest): Promise<Reply> {
+  const begun = Date.now();
   for (let tries = 1; ; tries++) {
+    const answer = new Answer();
     const reply: Reply = { text: '', finishReason: null, usage: null };
     try {
       for await (const piece of readReply(messages, config, signal)) {
-        reply.text += piece.text;
+        answer.add(piece);
         reply.finishReason = piece.finishReason ?? reply.finishReason;
         reply.usage = piece.usage ?? reply.usage;
         if (piece.text) await onText?.(piece.text);
-        if (reply.text.length > LONGEST_REPLY) return { ...reply, finishReason: 'length' };
+        if (answer.length > LONGEST_REPLY) return { ...reply, text: answer.whole(), finishReason: 'length' };
       }
-      return reply;
+      return { ...reply, text: answer.whole() };
     } catch (error) {
       signal?.throwIfAborted();
-      if (!(error instanceof ModelError) || error.fatal || tries > (RETRIES[error.kind] ?? 0)) throw error;
-      await wait(error.retryAfter ?? 2 ** (tries - 2) * (1 - Math.random() / 4), signal);
-      if (reply.text) await onRestart?.();
+      if (!(error instanceof ModelError)) throw error;
+      const pause = pauseAfter(error, tries, (Date.now() - begun) / 1_000);
+      if (pause === null) throw error;
+      await wait(pause, signal);
+      if (answer.text) await onRestart?.();
     }
   }
 }
+
+/** Seconds to wait before the next try; null if there is to be none. `passed`: seconds since the first. */
+function pauseAfter(error: ModelError, tries: number, passed: number): number | null {
+  if (error.fatal) return null;
+  const backoff = 2 ** (tries - 2) * (1 - Math.random() / 4);
+  if (error.kind === 'loading') {
+    const pause = error.retryAfter ?? Math.min(backoff, LOADING_PAUSE);
+    return passed + pause > LOADING_PATIENCE ? null : pause;
+  }
+  return tries > (RETRIES[error.kind] ?? 0) ? null : (error.retryAfter ?? backoff);
+}
+
+type Parameter = 'stream' | 'stream_options';
+
+/** The parameters that servers refused, by server and model. */
+const refusedBefore = new Map<string, ReadonlySet<Parameter>>();
 
 /** One request. Ends only when the reply is complete, else throws ModelError (or the signal's reason). */
 async function* readReply(
   messages: ChatMessage[],
   config: ModelConfig,
   signal: AbortSignal | undefined,
-): AsyncGenerator<Reply> {
+): AsyncGenerator<Piece> {
   signal?.throwIfAborted();
-  const { apiKey, baseURL, model, timeout = 120 } = config;
+  const { timeout = 120 } = config;
   refuseUnusable(config);
-  const client = new OpenAI({
-    apiKey: apiKey ?? 'none',
-    baseURL,
-    maxRetries: 0,
-    // The watchdog below is the time limit; this one would count until the headers only.
-    timeout: timeout * 1_000 + 60_000,
-    // The client would log chunks that it cannot read.
-    logLevel: 'off',
-  });
-
   const connection = new AbortController();
   const close = () => connection.abort();
   signal?.addEventListener('abort', close, { once: true });
@@ -102,34 +120,24 @@ async function* readReply(
   let answered = false;
   let complete = false;
   try {
-    const { data: chunks, response } = await client.chat.completions
-      .create(
-        { model, messages, stream: true, stream_options: { include_usage: true } },
-        { signal: connection.signal },
-      )
-      .withResponse();
-    for await (const chunk of chunks) {
+    const response = await request(messages, config, connection.signal);
+    const onLife = () => {
+      // Of a reply that is complete only the usage is to come: that is not waited for for ever.
+      if (!complete) watchdog.refresh();
+    };
+    for await (const body of readBody(response, onLife)) {
       answered = true;
-      // Azure begins with a chunk without choices; the usage comes in one, too.
-      const choice = chunk.choices?.[0];
-      complete ||= Boolean(choice?.finish_reason) || (chunk.choices?.length === 0 && Boolean(chunk.usage));
-      const content = choice?.delta?.content || choice?.delta?.refusal;
-      yield {
-        // Some servers send their reasoning as a list of parts here.
-        text: typeof content === 'string' ? content : '',
-        finishReason: choice?.finish_reason || null,
-        usage: usageSchema.safeParse(chunk.usage).data ?? null,
-      };
+      if (body === END) {
+        complete = true;
+        break;
+      }
+      const piece = readAnswer(body);
+      complete ||= piece.last;
+      yield piece;
       watchdog.refresh();
     }
-    if (!answered && !response.headers.get('content-type')?.includes('text/event-stream'))
-      throw new ModelError(
-        'bad_request',
-        `${describeServer(baseURL)} did not answer with a stream of chat completions: check OPENAI_BASE_URL, which usually ends in /v1.`,
-      );
   } catch (error) {
     signal?.throwIfAborted();
-    if (error instanceof ModelError) throw error;
     // Once the reply has ended it does not matter how the connection does.
     if (!silent && !complete) throw explainFailure(error, config);
   } finally {
@@ -141,6 +149,82 @@ async function* readReply(
   signal?.throwIfAborted();
   if (complete) return;
   throw silent ? explainSilence(timeout, answered, config) : explainFailure(null, config);
+}
+
+/** Sends the request, without the parameters that the server refuses. Throws what the `openai` client does. */
+async function request(messages: ChatMessage[], config: ModelConfig, signal: AbortSignal): Promise<Response> {
+  const { apiKey, baseURL, model, timeout = 120 } = config;
+  const client = new OpenAI({
+    apiKey: apiKey ?? 'none',
+    baseURL,
+    maxRetries: 0,
+    // The watchdog is the time limit; this one would count until the headers only.
+    timeout: timeout * 1_000 + 60_000,
+    logLevel: 'off',
+    fetch: fetchInOneForm,
+  });
+  const server = `${baseURL} ${model}`;
+  const refused = new Set(refusedBefore.get(server));
+  for (;;) {
+    const stream = !refused.has('stream');
+    const options = stream && !refused.has('stream_options');
+    try {
+      const response = await client.chat.completions
+        .create(
+          {
+            model,
+            messages,
+            ...(stream && { stream }),
+            ...(options && { stream_options: { include_usage: true } }),
+          },
+          { signal },
+        )
+        .asResponse();
+      if (refused.size > 0) refusedBefore.set(server, refused);
+      return response;
+    } catch (error) {
+      const parameter = error instanceof OpenAI.APIError && stream && refusedParameter(error, options);
+      if (!parameter) throw error;
+      refused.add(parameter);
+    }
+  }
+}
+
+const UNABLE_TO_STREAM =
+  /\bstream\w*\b[^.]{0,60}\b(?:not|unsupported|unavailable|disabled)\b|(?:\bnot|n['’]t|\bun\w*)\b[^.]{0,40}\bstream/i;
+
+/** Which of the parameters for streaming, if any, the server does not take. `options`: it was given both. */
+function refusedParameter(
+  { status, param, error }: InstanceType<typeof OpenAI.APIError>,
+  options: boolean,
+): Parameter | null {
+  const words = `${param ?? ''} ${(error as { message?: string } | undefined)?.message ?? ''}`.trim();
+  const isRefusal = status === 400 || status === 422;
+  if (options && isRefusal && (words === '' || /stream_?options|include_usage/i.test(words)))
+    return 'stream_options';
+  const other =
+    status !== undefined && ![401, 402, 403, 408, 429].includes(status) && UNABLE_TO_STREAM.test(words);
+  return other || (isRefusal && (words === '' || /\bstream(?!_)/i.test(words))) ? 'stream' : null;
+}
+
+/** What servers say of an error, in the one form that the client reads. */
+async function fetchInOneForm(url: Parameters<typeof fetch>[0], init?: RequestInit): Promise<Response> {
+  const response = await fetch(url, init);
+  if (response.ok) return response;
+  const { status, headers } = response;
+  const error = readServerError(parseBody(await response.text()));
+  return new Response(error.message === '' ? '' : JSON.stringify({ error }), {
+    status,
+    headers: kept(headers),
+  });
+}
+
+/** Without those that tell of the form of the body that was read. */
+function kept(headers: Headers): Headers {
+  const copy = new Headers(headers);
+  for (const name of ['content-length', 'content-encoding', 'transfer-encoding']) copy.delete(name);
+  copy.set('content-type', 'application/json');
+  return copy;
 }
 
 /** `fetch` would refuse these with errors that quote the key or the password. */

@@ -1,7 +1,15 @@
 /** What can go wrong between us and a model server, each told in a sentence that says what to do. */
 import OpenAI from 'openai';
+import { ErrorInAnswer, NoModelServer } from './response.ts';
+import type { ServerError } from './server-words.ts';
 
-export type ModelErrorKind = 'wrong_key' | 'unknown_model' | 'bad_request' | 'rate_limited' | 'unavailable';
+export type ModelErrorKind =
+  | 'wrong_key'
+  | 'unknown_model'
+  | 'bad_request'
+  | 'rate_limited'
+  | 'loading'
+  | 'unavailable';
 
 export class ModelError extends Error {
   override readonly name = 'ModelError';
@@ -43,12 +51,20 @@ export function describeServer(baseURL: string): string {
 }
 
 /**
- * Turns what the `openai` client throws into a ModelError. The original error is not kept as its cause: it
- * holds headers, and a server may have echoed the key.
+ * Turns what the `openai` client and the reader of its answer throw into a ModelError. The original error is not kept
+ * as its cause: it holds headers, and a server may have echoed the key.
  */
 export function explainFailure(error: unknown, config: ModelConfig): ModelError {
   const server = describeServer(config.baseURL);
-  if (!(error instanceof OpenAI.APIError) || error instanceof OpenAI.APIConnectionError) {
+  if (error instanceof NoModelServer)
+    return new ModelError(
+      'bad_request',
+      `${server} did not answer with a chat completion${quote(error.said, config)}; check OPENAI_BASE_URL, which usually ends in /v1.`,
+    );
+  const isAnswer =
+    error instanceof ErrorInAnswer ||
+    (error instanceof OpenAI.APIError && !(error instanceof OpenAI.APIConnectionError));
+  if (!isAnswer) {
     const reason =
       error instanceof OpenAI.APIConnectionError ? 'could not be reached' : 'broke off its reply';
     const code = systemErrorCode(error);
@@ -59,17 +75,19 @@ export function explainFailure(error: unknown, config: ModelConfig): ModelError 
     );
   }
 
-  // An error inside a stream has no HTTP status; some servers put it into the code.
-  const status = error.status ?? (typeof error.code === 'number' ? error.code : 500);
-  const said = whatTheServerSaid(error, config.apiKey);
-  const answer = error.status ? `${status}${said}` : `an error in the stream${said}`;
+  const said: ServerError =
+    error instanceof ErrorInAnswer ? error.said : ((error.error as ServerError | undefined) ?? NOTHING_SAID);
+  const headers = error instanceof ErrorInAnswer ? undefined : error.headers;
+  const status = error instanceof ErrorInAnswer ? statusOf(said) : (error.status ?? 500);
+  const words = quote(said, config);
+  const answer = error instanceof ErrorInAnswer ? `an error in its answer${words}` : `${status}${words}`;
 
-  if (status === 402 || error.code === 'insufficient_quota')
+  if (status === 402 || said.code === 'insufficient_quota')
     return new ModelError(
       'rate_limited',
       `${server} says that the account has no credit left (${answer}). Add credit or use another key in OPENAI_API_KEY.`,
     );
-  if (error.code === 'model_not_found' || (status === 404 && /\bmodel\b/i.test(said)))
+  if (said.code === 'model_not_found' || (status === 404 && /\bmodel\b/i.test(words)))
     return new ModelError(
       'unknown_model',
       `${server} does not know the model \`${config.model}\`: set OPENAI_MODEL to one that it offers (${answer}).`,
@@ -93,7 +111,7 @@ export function explainFailure(error: unknown, config: ModelConfig): ModelError 
       `${server} does not allow this to the key in OPENAI_API_KEY (${answer}). Use a key that may use the model \`${config.model}\`.`,
     );
 
-  const retryAfter = requestedWait(error.headers);
+  const retryAfter = requestedWait(headers);
   const tooLong = retryAfter !== null && retryAfter > LONGEST_WAIT;
   const wait = retryAfter === null ? '' : ` and asks to wait ${Math.ceil(retryAfter)} s`;
   if (status === 429)
@@ -102,7 +120,13 @@ export function explainFailure(error: unknown, config: ModelConfig): ModelError 
       `${server} limits how much may be asked (${answer})${wait}. Try again later or raise the limit of the account.`,
       { fatal: tooLong, retryAfter },
     );
-  if (status >= 500 || status === 408 || status === 409)
+  if ((status >= 500 || status === 425) && LOADING.test(said.message))
+    return new ModelError(
+      'loading',
+      `${server} is still loading the model \`${config.model}\` (${answer})${wait}. Try again when it has.`,
+      { fatal: tooLong, retryAfter },
+    );
+  if (status >= 500 || status === 408 || status === 409 || status === 425)
     return new ModelError(
       'unavailable',
       `${server} has trouble answering (${answer})${wait}. Try again later.`,
@@ -124,10 +148,28 @@ export function explainSilence(seconds: number, answered: boolean, config: Model
   );
 }
 
-function whatTheServerSaid(error: InstanceType<typeof OpenAI.APIError>, apiKey: string | undefined): string {
-  const withoutStatus = error.message.replace(/^\d{3} /, '').replace('status code (no body)', '');
-  const withoutKey = apiKey ? withoutStatus.replaceAll(apiKey, '[key]') : withoutStatus;
-  const sentence = withoutKey.slice(0, 2_000).replace(/\s+/g, ' ').trim();
+/** An error in an answer that began well has no HTTP status of its own; many servers put it into the code. */
+function statusOf({ code, message }: ServerError): number {
+  if (Number(code) >= 400 && Number(code) < 600) return Number(code);
+  const words = `${code}`;
+  if (/rate.?limit|too.?many|throttl/i.test(words)) return 429;
+  if (/invalid|bad.?request|context.?length|unsupported/i.test(words)) return 400;
+  return /maximum context length|context (?:length|window|size)/i.test(message) ? 400 : 500;
+}
+
+const NOTHING_SAID: ServerError = { message: '', code: null, param: null };
+
+/** Of a model that is not yet there, but on its way: llama.cpp, Hugging Face, vLLM, LM Studio and their like. */
+const LOADING =
+  /\b(?:load(?:ing|s)|warming[ -]?up|starting(?: up)?|initiali[sz]ing|booting|spinning up|cold[ -]start|not (?:yet )?(?:been )?(?:ready|loaded|initiali[sz]ed))\b/i;
+
+/** What the server said, as it is put behind its status: in one line, and without what must not be shown. */
+function quote({ message }: ServerError, { apiKey, baseURL }: ModelConfig): string {
+  const secrets = [apiKey, ...new URL(baseURL).searchParams.values()].filter((secret) => secret?.trim());
+  let words = message;
+  for (const secret of secrets)
+    if (secret) words = words.replaceAll(secret, '[key]').replaceAll(encodeURIComponent(secret), '[key]');
+  const sentence = words.replace(/\s+/g, ' ').trim();
   return sentence ? `: ${sentence.length > 500 ? `${sentence.slice(0, 500)}…` : sentence}` : '';
 }
 
