@@ -62,28 +62,30 @@ export const facts: Facts = {
     '$.start.manifest_url': 4_096,
   },
   entered: (() => {
-    const rounds = LIMITS.maxRetries * LIMITS.runs;
-    const starts = rounds * LIMITS.sandboxStarts;
+    const { maxRetries: attempts, runs, sandboxStarts } = LIMITS;
+    // Once at first, and for each sandbox that is lost; as often again for those that are lost while nothing runs in them.
+    const rounds = 1 + 2 * attempts * (runs - 1);
+    const starts = rounds * sandboxStarts;
+    const prepared = attempts + rounds;
     return {
-      PrepareAttempt: rounds,
+      MakeAttempts: rounds,
+      AfterAttempts: rounds,
       AcquireSandbox: rounds,
       SandboxToStart: rounds,
+      SandboxAcquired: rounds,
       StartSandbox: starts,
       StartRefused: starts,
       RecordSandbox: starts,
       WaitForCapacity: starts,
-      SandboxAcquired: rounds,
-      GenerateCode: rounds,
-      AfterGenerate: rounds,
-      CheckCode: rounds,
-      CodeAllowed: rounds,
-      RejectCode: LIMITS.maxRetries,
-      AfterReject: LIMITS.maxRetries,
-      AttemptPrepared: rounds,
-      CodeToRun: rounds,
-      RunCode: rounds,
-      RecoverRun: LIMITS.maxRetries * (LIMITS.runs - 1),
-      AfterRun: rounds,
+      GenerateCode: prepared,
+      AfterGenerate: prepared,
+      CheckCode: prepared,
+      CodeAllowed: prepared,
+      RejectCode: attempts,
+      RunCode: prepared,
+      RecoverRun: attempts * runs,
+      AfterAttempt: prepared,
+      AttemptsOver: rounds,
     };
   })(),
 };

@@ -43,6 +43,14 @@ const retry = {
     BackoffRate: 2,
     JitterStrategy: 'FULL',
   },
+  /** The other branch has not got to it yet, or one that nobody used is gone, which starting over mends. */
+  sandboxMissing: {
+    ErrorEquals: ['SandboxMissing'],
+    IntervalSeconds: 1,
+    MaxAttempts: 2,
+    BackoffRate: 2,
+    JitterStrategy: 'NONE',
+  },
   /** ECS has failed. InvalidParameterException is what it says where its own look-ups of the subnets are throttled. */
   ecsFailed: {
     ErrorEquals: [
@@ -71,18 +79,13 @@ const retry = {
 const told = (...errors: string[]): Retrier => ({ ErrorEquals: errors, MaxAttempts: 0 });
 
 /** What a state that calls a function begins with; the function is the one of the state's name. */
-const call = (name: string, payload: object, answers: string[] = []) =>
+const call = (name: string, payload: object, answers: Retrier[] = []) =>
   ({
     Type: 'Task',
     Resource: LAMBDA,
     Parameters: template({ FunctionName: filledIn(`${name}FunctionArn`), Payload: payload }),
     TimeoutSeconds: 60,
-    Retry: [
-      retry.throttled,
-      retry.lambdaFailed,
-      ...(answers.length > 0 ? [told(...answers)] : []),
-      retry.functionFailed,
-    ],
+    Retry: [retry.throttled, retry.lambdaFailed, ...answers, retry.functionFailed],
   }) satisfies Partial<TaskState>;
 
 /** The function's answer becomes the state's output. */
@@ -90,6 +93,18 @@ const ANSWER = { OutputPath: '$.Payload' } as const;
 
 const execution_id = from('$.execution_id');
 
+const startSandbox = runTaskRequest(
+  {
+    cluster: filledIn('SandboxClusterArn'),
+    taskDefinition: filledIn('SandboxTaskDefinition'),
+    subnets: from(`States.StringSplit('${filledIn('SandboxSubnets')}', ',')`),
+    securityGroups: from(`States.StringSplit('${filledIn('SandboxSecurityGroups')}', ',')`),
+    assignPublicIp: filledIn('SandboxAssignPublicIp') as 'ENABLED',
+  },
+  { sandbox_id: from('$.start.sandbox_id'), manifest_url: from('$.start.manifest_url') },
+);
+
+/** Sees to it that the execution has a sandbox. */
 const sandboxBranch = machine({
   StartAt: 'AcquireSandbox',
   States: {
@@ -109,19 +124,7 @@ const sandboxBranch = machine({
       Comment: 'RunTask returns when the task is accepted; it starts while the model writes.',
       Type: 'Task',
       Resource: 'arn:aws:states:::ecs:runTask',
-      Parameters: template(
-        runTaskRequest(
-          {
-            cluster: filledIn('SandboxClusterArn'),
-            taskDefinition: filledIn('SandboxTaskDefinition'),
-            subnets: from(`States.StringSplit('${filledIn('SandboxSubnets')}', ',')`),
-            securityGroups: from(`States.StringSplit('${filledIn('SandboxSecurityGroups')}', ',')`),
-            assignPublicIp: filledIn('SandboxAssignPublicIp') as 'ENABLED',
-          },
-          { sandbox_id: from('$.start.sandbox_id'), manifest_url: from('$.start.manifest_url') },
-        ),
-        capitalized,
-      ),
+      Parameters: template(startSandbox, capitalized),
       TimeoutSeconds: 60,
       ResultSelector: template({ Tasks: from('$.Tasks'), Failures: from('$.Failures') }),
       ResultPath: '$.run_task',
@@ -141,18 +144,19 @@ const sandboxBranch = machine({
       ...call(
         'RecordSandbox',
         { execution_id, sandbox_id: from('$.start.sandbox_id'), run_task: from('$.run_task') },
-        ['SandboxNotStarted', 'SandboxUnavailable'],
+        [told('SandboxNotStarted', 'SandboxUnavailable')],
       ),
       ResultPath: null,
       Catch: [{ ErrorEquals: ['SandboxNotStarted'], ResultPath: '$.not_started', Next: 'WaitForCapacity' }],
-      Next: 'SandboxAcquired',
+      End: true,
     },
     WaitForCapacity: { Type: 'Wait', Seconds: 5, Next: 'StartSandbox' },
     SandboxAcquired: { Type: 'Succeed' },
   },
 });
 
-const codeBranch = machine({
+/** Goes through the attempts, until the last one is over or needs another sandbox. */
+const attemptsBranch = machine({
   StartAt: 'GenerateCode',
   States: {
     GenerateCode: {
@@ -166,9 +170,10 @@ const codeBranch = machine({
       Type: 'Choice',
       Choices: [
         { Variable: '$.next', StringEquals: 'check', Next: 'CheckCode' },
+        { Variable: '$.next', StringEquals: 'run', Next: 'RunCode' },
         { Variable: '$.next', StringEquals: 'generate', Next: 'GenerateCode' },
       ],
-      Default: 'AttemptPrepared',
+      Default: 'AttemptsOver',
     },
     CheckCode: {
       Comment: 'Syntax and policy, in milliseconds, before a sandbox is needed.',
@@ -186,82 +191,66 @@ const codeBranch = machine({
     },
     CodeAllowed: {
       Type: 'Choice',
-      Choices: [{ Variable: '$.check.allowed', BooleanEquals: true, Next: 'AttemptPrepared' }],
+      Choices: [{ Variable: '$.check.allowed', BooleanEquals: true, Next: 'RunCode' }],
       Default: 'RejectCode',
     },
     RejectCode: {
       Comment: 'A failed attempt whose message goes back to the model.',
       ...call('RejectCode', { execution_id, attempt: from('$.attempt'), check: from('$.check') }),
       ...ANSWER,
-      Next: 'AfterReject',
+      Next: 'AfterAttempt',
     },
-    AfterReject: {
+    RunCode: {
+      Comment:
+        "Puts the job into the sandbox's mailbox. Answers the token itself if the result is there soon; else CollectResult does.",
+      ...call('RunCode', { execution_id, attempt: from('$.attempt'), task_token: from('$$.Task.Token') }, [
+        told('SandboxLost'),
+        retry.sandboxMissing,
+      ]),
+      Resource: `${LAMBDA}.waitForTaskToken`,
+      TimeoutSeconds: undefined,
+      TimeoutSecondsPath: '$.run_timeout',
+      Catch: [
+        { ErrorEquals: ['SandboxLost', 'States.Timeout'], ResultPath: '$.failure', Next: 'RecoverRun' },
+        { ErrorEquals: ['SandboxMissing'], ResultPath: '$.failure', Next: 'AttemptsOver' },
+      ],
+      Next: 'AfterAttempt',
+    },
+    RecoverRun: {
+      Comment: 'Takes a result that came late, or has the same attempt run again in a new sandbox, once.',
+      ...call('RecoverRun', { execution_id, attempt: from('$.attempt'), failure: from('$.failure') }),
+      ...ANSWER,
+      Next: 'AfterAttempt',
+    },
+    AfterAttempt: {
       Type: 'Choice',
       Choices: [{ Variable: '$.next', StringEquals: 'generate', Next: 'GenerateCode' }],
-      Default: 'AttemptPrepared',
+      Default: 'AttemptsOver',
     },
-    AttemptPrepared: { Type: 'Succeed' },
+    AttemptsOver: { Type: 'Succeed' },
   },
 });
-
-/** Every way ends in FinishExecution, also that of a fault. */
-const orFinish = {
-  ErrorEquals: ['States.ALL'],
-  ResultPath: '$.failure',
-  Next: 'FinishExecution',
-} as const;
 
 export const workflow = machine({
   Comment:
     'One execution: attempts are generated, checked and run until one succeeds or no more are allowed. The sandbox starts while the model writes. State is ids and verdicts; all else is in the store.',
-  StartAt: 'PrepareAttempt',
+  StartAt: 'MakeAttempts',
   TimeoutSeconds: 10_800,
   States: {
-    PrepareAttempt: {
+    MakeAttempts: {
       Comment:
         'Both branches look into the store first: a sandbox that is there is kept, code that is there is not written again.',
       Type: 'Parallel',
-      Branches: [sandboxBranch, codeBranch],
-      ResultSelector: template({ prepared: from('$[1]'), execution_id: from('$[1].execution_id') }),
-      Catch: [orFinish],
-      Next: 'CodeToRun',
+      Branches: [sandboxBranch, attemptsBranch],
+      ResultSelector: template({ execution_id: from('$[1].execution_id'), next: from('$[1].next') }),
+      Catch: [{ ErrorEquals: ['States.ALL'], ResultPath: '$.failure', Next: 'FinishExecution' }],
+      Next: 'AfterAttempts',
     },
-    CodeToRun: {
-      Type: 'Choice',
-      Choices: [{ Variable: '$.prepared.next', StringEquals: 'finish', Next: 'FinishExecution' }],
-      Default: 'RunCode',
-    },
-    RunCode: {
-      Comment: "Puts the job into the sandbox's mailbox and waits for CollectResult to answer the token.",
-      ...call(
-        'RunCode',
-        { execution_id, attempt: from('$.prepared.attempt'), task_token: from('$$.Task.Token') },
-        ['SandboxLost'],
-      ),
-      Resource: `${LAMBDA}.waitForTaskToken`,
-      TimeoutSeconds: undefined,
-      TimeoutSecondsPath: '$.prepared.run_timeout',
-      Catch: [
-        { ErrorEquals: ['SandboxLost', 'States.Timeout'], ResultPath: '$.failure', Next: 'RecoverRun' },
-        orFinish,
-      ],
-      Next: 'AfterRun',
-    },
-    RecoverRun: {
-      Comment: 'Takes a result that came late, or sends the same attempt to a new sandbox, once.',
-      ...call('RecoverRun', {
-        execution_id,
-        attempt: from('$.prepared.attempt'),
-        failure: from('$.failure'),
-      }),
-      ...ANSWER,
-      Catch: [orFinish],
-      Next: 'AfterRun',
-    },
-    AfterRun: {
+    AfterAttempts: {
+      Comment: 'If it is not the end, the attempt needs another sandbox.',
       Type: 'Choice',
       Choices: [{ Variable: '$.next', StringEquals: 'finish', Next: 'FinishExecution' }],
-      Default: 'PrepareAttempt',
+      Default: 'MakeAttempts',
     },
     FinishExecution: {
       Comment: 'The final result, the counters, the end of the sandbox, the last event. Every way ends here.',

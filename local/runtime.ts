@@ -68,6 +68,8 @@ const UPKEEP_INTERVAL = 60_000;
 export interface RuntimeOptions {
   /** Milliseconds from RunTask to the start of a sandbox, as on Fargate. default: none */
   sandboxStartDelay?(): number;
+  /** Is told what a function answered to the workflow or an event. */
+  onAnswer?(functionName: string, answer: unknown): void;
 }
 
 /**
@@ -101,14 +103,10 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
     });
     closers.push(() => checkCode.close());
     const invoke = async (name: string, payload: unknown): Promise<unknown> => {
-      if (name === functionArn('check-code')) return checkCode.invoke(payload);
       const file = name.slice(functionArn('').length);
-      const handler = await loadHandler<unknown>('workflow', file);
-      return callHandler(handler, payload, {
-        functionName: file,
-        requestId: randomUUID(),
-        timeoutSeconds: 900,
-      });
+      const answer = file === 'check-code' ? await checkCode.invoke(payload) : await callState(file, payload);
+      options.onAnswer?.(file, answer);
+      return answer;
     };
 
     const endpoint = await startEndpoint({
@@ -227,6 +225,11 @@ async function loadHandler<Event, Result = APIGatewayProxyResultV2>(
       { [InvokeStoreBase.PROTECTED_KEYS.REQUEST_ID]: context.awsRequestId, function: `${folder}/${file}` },
       () => handler(event, context, callback),
     );
+}
+
+async function callState(file: string, payload: unknown): Promise<unknown> {
+  const handler = await loadHandler<unknown>('workflow', file);
+  return callHandler(handler, payload, { functionName: file, requestId: randomUUID(), timeoutSeconds: 900 });
 }
 
 /** The workflow with what `cdk deploy` would fill in. `GenerateCodeFunctionArn` becomes the ARN of generate-code. */

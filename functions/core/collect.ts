@@ -9,10 +9,11 @@ import {
   uploadedArtifactSchema,
 } from './contract.ts';
 import { ConditionFailed, MalformedUpload } from './errors.ts';
-import type { Artifact, SkippedArtifact } from './execution.ts';
+import { type Artifact, isFinal, type SkippedArtifact } from './execution.ts';
 import { endAttempt, type Verdict } from './lifecycle.ts';
 import { logger } from './logger.ts';
-import { artifactKey, jobId, readUpload, resultKey, type Upload, uploadSize } from './mailbox.ts';
+import { lookFor } from './look-for.ts';
+import { artifactKey, jobId, readUpload, resultKey, startedKey, type Upload, uploadSize } from './mailbox.ts';
 import { measure } from './metrics.ts';
 import { publish } from './publish.ts';
 import {
@@ -26,6 +27,12 @@ import {
 } from './store.ts';
 import { outputKey, storeText } from './texts.ts';
 import { loseTask, succeedTask } from './workflow.ts';
+
+/**
+ * How long RunCode looks for the result itself. The event of S3 that brings it is "typically delivered in seconds", and
+ * most programs are done in one; looking for five costs 0.003 US cents at most.
+ */
+const RESULT_PATIENCE = { limit: 5_000, firstPause: 40, longestPause: 400 };
 
 /** Takes in one upload. @throws MalformedUpload for what no sandbox of ours sends. */
 export async function collect(upload: Upload, key: string): Promise<void> {
@@ -81,8 +88,13 @@ async function collectStarted(attempt: AttemptRecord): Promise<void> {
   }
 }
 
-/** Takes in the result of an attempt's run and answers the workflow that waits for it. */
+/**
+ * Takes in the result of an attempt's run and answers the workflow that waits for it. RunCode has mostly done that before:
+ * what has gone on since needs nothing.
+ */
 async function collectResultOf(execution: ExecutionRecord, attempt: AttemptRecord): Promise<void> {
+  const hasGoneOn = execution.attempts > attempt.attempt || isFinal(execution.status);
+  if (attempt.finished_at && hasGoneOn) return;
   try {
     const verdict = await takeResult(execution, attempt);
     if (!verdict || !attempt.task_token) return;
@@ -104,13 +116,56 @@ export async function takeResult(
   execution: ExecutionRecord,
   attempt: AttemptRecord,
 ): Promise<Verdict | null> {
+  const result = await readResult(attempt);
+  return result && endWithResult(execution, attempt, result);
+}
+
+/**
+ * Looks for the result of a run that has just been asked for, and for the word that it began, for a short while. Gives
+ * null if it is not there by then, or was taken in by CollectResult: that answers the workflow.
+ * @throws MalformedUpload
+ */
+export async function lookForResult(
+  execution: ExecutionRecord,
+  attempt: AttemptRecord,
+): Promise<Verdict | null> {
+  let begun = false;
+  const result = await lookFor(async () => {
+    const found = await readResult(attempt);
+    if (!found && !begun && (await hasStarted(attempt))) {
+      begun = true;
+      await collectStarted(attempt);
+    }
+    return found;
+  }, RESULT_PATIENCE);
+  const current = result && (await getAttempt(attempt.execution_id, attempt.attempt));
+  if (!current || current.finished_at || current.run !== attempt.run) return null;
+  return endWithResult(execution, current, result);
+}
+
+async function hasStarted(attempt: AttemptRecord): Promise<boolean> {
+  const key = attempt.sandbox_id && startedKey(attempt.sandbox_id, jobId(attempt));
+  return key ? (await uploadSize(key)) !== null : false;
+}
+
+/** @throws MalformedUpload */
+async function readResult(attempt: AttemptRecord): Promise<ReceivedResult | null> {
   if (!attempt.sandbox_id) return null;
   const result = await readUpload(resultKey(attempt.sandbox_id, jobId(attempt)), receivedResultSchema);
-  if (!result) return null;
-  if (result.job_id !== jobId(attempt)) throw new MalformedUpload(`result of job ${result.job_id}`);
+  if (result && result.job_id !== jobId(attempt)) {
+    throw new MalformedUpload(`result of job ${result.job_id}`);
+  }
+  return result;
+}
+
+async function endWithResult(
+  execution: ExecutionRecord,
+  attempt: AttemptRecord,
+  result: ReceivedResult,
+): Promise<Verdict> {
   // Of a short run, the word that it began may come after its result.
   await collectStarted(attempt);
-  const files = await takeFiles(attempt.sandbox_id, result);
+  const files = await takeFiles(attempt.sandbox_id ?? '', result);
   return endAttempt(execution, attempt, result.success ? 'succeeded' : 'failed', {
     output: await storeText(outputKey(attempt.execution_id, attempt.attempt), result.output),
     output_truncated: result.output_truncated,

@@ -10,6 +10,14 @@ export class SandboxLost extends Error {
   override readonly name = 'SandboxLost';
 }
 
+/**
+ * The execution has no sandbox yet, or its sandbox is gone and nothing was run in it. Nothing is lost: the workflow tries
+ * again, and then sees to a new one.
+ */
+export class SandboxMissing extends Error {
+  override readonly name = 'SandboxMissing';
+}
+
 /** RunTask answered without a task, mostly for want of capacity. The workflow waits and tries again. */
 export class SandboxNotStarted extends Error {
   override readonly name = 'SandboxNotStarted';

@@ -43,6 +43,8 @@ const MAX_DOCUMENT_BYTES = 8 * 1024 * 1024;
 const manifestKey = (sandboxId: string) => `manifests/${sandboxId}.json`;
 const jobKey = (sandboxId: string) => `jobs/${sandboxId}.json`;
 const mailboxPrefix = (sandboxId: string) => `mailbox/${sandboxId}/`;
+export const startedKey = (sandboxId: string, jobId: string) =>
+  `${mailboxPrefix(sandboxId)}started/${jobId}.json`;
 export const resultKey = (sandboxId: string, jobId: string) =>
   `${mailboxPrefix(sandboxId)}results/${jobId}.json`;
 export const artifactKey = (sandboxId: string, jobId: string, name: string) =>

@@ -4,9 +4,13 @@ import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type * as z from 'zod';
 import { invocation } from './afterwards.ts';
-import { type InvalidField, Problem, SandboxLost, SandboxNotStarted } from './errors.ts';
+import { type InvalidField, Problem, SandboxLost, SandboxMissing, SandboxNotStarted } from './errors.ts';
 import { logger } from './logger.ts';
 import { cameThroughCloudFront } from './origin.ts';
+
+/** Whether it is an error by which a state tells the workflow what is next. */
+const isAnswer = (error: unknown) =>
+  [SandboxLost, SandboxMissing, SandboxNotStarted].some((known) => error instanceof known);
 
 /** A handler of a workflow state: its input is checked by `schema`, its errors keep their names for Retry and Catch. */
 export function workflowHandler<S extends z.ZodType, R>(
@@ -22,7 +26,7 @@ export function workflowHandler<S extends z.ZodType, R>(
       },
       onError: ({ error }) => {
         // The workflow knows what to do about these.
-        if (error instanceof SandboxLost || error instanceof SandboxNotStarted) logger.warn(error.message);
+        if (isAnswer(error)) logger.warn((error as Error).message);
         else logger.error('state failed', error as Error);
       },
     })

@@ -12,6 +12,7 @@ import { afterwards } from './afterwards.ts';
 import { connections } from './aws.ts';
 import type { EventData, ExecutionEvent } from './events.ts';
 import { logger } from './logger.ts';
+import { lookFor } from './look-for.ts';
 import { appendEvent, deleteConnection, listEvents, listFollowers } from './store.ts';
 
 /** Bytes of events in one message; API Gateway takes 128 KB. */
@@ -35,12 +36,21 @@ async function tell(executionId: string, event: ExecutionEvent): Promise<void> {
   }
 }
 
-/** Publishes an event unless one like it (same type and attempt) was published: for steps that are done again. */
+/** How long whoever moved a record may take to publish that. */
+const PUBLISH_PATIENCE = { limit: 1_000, firstPause: 50, longestPause: 400 };
+
+/**
+ * Publishes an event unless one like it (same type and attempt) was published: for steps that are done again. Whoever did
+ * the step first may be about to publish, or have died before: it gets a moment.
+ */
 export async function publishOnce(executionId: string, data: EventData): Promise<void> {
   const attemptOf = (event: EventData) => ('attempt' in event ? event.attempt : 0);
-  const events = await listEvents(executionId, 0);
-  const known = events.some((event) => event.type === data.type && attemptOf(event) === attemptOf(data));
-  if (!known) await publish(executionId, data);
+  const find = async () => {
+    const events = await listEvents(executionId, 0);
+    return events.find((event) => event.type === data.type && attemptOf(event) === attemptOf(data)) ?? null;
+  };
+  const published = (await find()) ?? (await lookFor(find, PUBLISH_PATIENCE));
+  if (!published) await publish(executionId, data);
 }
 
 /** Sends a follower the stored events after `after`. */

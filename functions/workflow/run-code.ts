@@ -1,11 +1,14 @@
 /**
- * State RunCode: puts the job into the sandbox's mailbox and leaves the workflow waiting for its task token, which
- * CollectResult answers with the result, or SandboxStateChange with the loss of the sandbox.
+ * State RunCode: puts the job into the sandbox's mailbox and looks for the result for a short while. If that is not there
+ * by then, the workflow is left waiting for its task token, which CollectResult answers with the result, or
+ * SandboxStateChange with the loss of the sandbox.
  */
 import * as z from 'zod';
-import { takeResult } from '../core/collect.ts';
-import { ConditionFailed, SandboxLost } from '../core/errors.ts';
+import { lookForResult, takeResult } from '../core/collect.ts';
+import { ConditionFailed, MalformedUpload, SandboxLost, SandboxMissing } from '../core/errors.ts';
 import { openExecution, type Verdict, verdictAfter } from '../core/lifecycle.ts';
+import { logger } from '../core/logger.ts';
+import { lookFor } from '../core/look-for.ts';
 import { jobId, putJob } from '../core/mailbox.ts';
 import { workflowHandler } from '../core/middleware.ts';
 import { publish, publishOnce } from '../core/publish.ts';
@@ -13,12 +16,16 @@ import {
   type AttemptRecord,
   type ExecutionRecord,
   getAttempt,
+  getExecution,
   getSandbox,
   moveAttempt,
   setTaskToken,
 } from '../core/store.ts';
 import { readText } from '../core/texts.ts';
 import { succeedTask } from '../core/workflow.ts';
+
+/** The workflow has a sandbox acquired while the code is written, so that there mostly is one. */
+const SANDBOX_PATIENCE = { limit: 1_500, firstPause: 20, longestPause: 300 };
 
 export const handler = workflowHandler(
   z.object({ execution_id: z.string(), attempt: z.int(), task_token: z.string() }),
@@ -35,17 +42,14 @@ export const handler = workflowHandler(
   },
 );
 
-/** Gives the verdict if the attempt has one already, else null: the sandbox will bring it. @throws SandboxLost */
+/** Gives the verdict if there is one soon, else null: CollectResult will bring it. @throws SandboxLost, SandboxMissing */
 async function run(
   execution: ExecutionRecord,
   attempt: AttemptRecord,
   token: string,
 ): Promise<Verdict | null> {
   if (attempt.finished_at) return verdictAfter(execution, attempt);
-  const sandboxId = execution.sandbox_id;
-  if (!sandboxId || (attempt.sandbox_id && attempt.sandbox_id !== sandboxId)) {
-    throw new SandboxLost('The sandbox of this run has been replaced.');
-  }
+  const sandboxId = await sandboxFor(execution, attempt);
   const isNew = attempt.status === 'checking';
   let waiting: AttemptRecord;
   try {
@@ -76,5 +80,29 @@ async function run(
   // After the token is stored: a sandbox that stops from here on finds it, one that stopped before is seen here.
   const sandbox = await getSandbox(sandboxId);
   if (!sandbox || sandbox.status === 'stopped') throw new SandboxLost('The sandbox has stopped.');
-  return null;
+  if (sandbox.status !== 'ready') return null;
+  try {
+    return await lookForResult(execution, waiting);
+  } catch (error) {
+    if (!(error instanceof MalformedUpload)) throw error;
+    logger.error('malformed result', { error: error.message });
+    throw new SandboxLost('The sandbox sent a malformed result.');
+  }
+}
+
+/** The sandbox that the attempt was given, or that it is to be given now. @throws SandboxLost, SandboxMissing */
+async function sandboxFor(execution: ExecutionRecord, attempt: AttemptRecord): Promise<string> {
+  if (attempt.sandbox_id) {
+    if (attempt.sandbox_id === execution.sandbox_id) return attempt.sandbox_id;
+    throw new SandboxLost('The sandbox of this run has been replaced.');
+  }
+  const look = async () => liveSandbox(await getExecution(execution.execution_id));
+  const found = (await liveSandbox(execution)) ?? (await lookFor(look, SANDBOX_PATIENCE));
+  if (!found) throw new SandboxMissing('The execution has no sandbox.');
+  return found;
+}
+
+async function liveSandbox({ sandbox_id }: Partial<ExecutionRecord> = {}): Promise<string | null> {
+  const sandbox = sandbox_id ? await getSandbox(sandbox_id) : undefined;
+  return sandbox && sandbox.status !== 'stopped' ? sandbox.sandbox_id : null;
 }

@@ -1,6 +1,7 @@
 /** What executions use of AWS, counted at the SDK's clients while the product runs. */
 import { performance } from 'node:perf_hooks';
 import { InvokeStore } from '@aws/lambda-invoke-store';
+import { NoSuchKey, NotFound } from '@aws-sdk/client-s3';
 import { connections, dynamodb, ecs, s3, stepFunctions } from '../../functions/core/aws.ts';
 
 interface Invocation {
@@ -9,6 +10,8 @@ interface Invocation {
   ids: Set<string>;
   /** By service and operation, such as `DynamoDB PutItem`. */
   calls: Map<string, number>;
+  /** Looks for files that were not there (yet); they are calls as well. */
+  missed: number;
   writeUnits: number;
   readUnits: number;
   /** Milliseconds of the first call and of the end of the last one. */
@@ -19,6 +22,8 @@ interface Invocation {
 export interface Usage {
   invocations: Map<string, number>;
   calls: Map<string, number>;
+  /** Looks for files that were not there (yet); they are calls as well. */
+  missed: number;
   /** DynamoDB's request units. */
   writeUnits: number;
   readUnits: number;
@@ -68,6 +73,7 @@ export class UsageMeter {
       function: name,
       ids: new Set(),
       calls: new Map(),
+      missed: 0,
       writeUnits: 0,
       readUnits: 0,
       from: now,
@@ -84,6 +90,9 @@ export class UsageMeter {
       const { ConsumedCapacity } = result.output as { ConsumedCapacity?: { CapacityUnits?: number } };
       units = ConsumedCapacity?.CapacityUnits ?? units;
       return result;
+    } catch (error) {
+      if (error instanceof NoSuchKey || error instanceof NotFound) invocation.missed += 1;
+      throw error;
     } finally {
       invocation.to = performance.now();
       if (service === 'DynamoDB') {
@@ -97,6 +106,7 @@ export class UsageMeter {
     const usage: Usage = {
       invocations: new Map(),
       calls: new Map(),
+      missed: 0,
       writeUnits: 0,
       readUnits: 0,
       functionSeconds: 0,
@@ -105,6 +115,7 @@ export class UsageMeter {
       if (!ids.some((id) => invocation.ids.has(id))) continue;
       add(usage.invocations, invocation.function, 1);
       for (const [call, times] of invocation.calls) add(usage.calls, call, times);
+      usage.missed += invocation.missed;
       usage.writeUnits += invocation.writeUnits;
       usage.readUnits += invocation.readUnits;
       usage.functionSeconds += (invocation.to - invocation.from) / 1000;

@@ -14,8 +14,10 @@ export const typical = {
   startSeconds: 30,
   /** The start of the program, the runs, and the end of the task. */
   otherTaskSeconds: 2,
-  /** Of all functions but GenerateCode. */
+  /** Of all functions but GenerateCode, and but for RunCode's looking. */
   otherFunctionSeconds: 1.5,
+  /** From the job to its result, for which RunCode looks itself. */
+  runSeconds: 1,
   followers: 1,
 };
 
@@ -34,6 +36,9 @@ const DELTAS = 10;
 /** And looks this often whether the execution was cancelled. */
 const CANCEL_LOOKS = 1;
 
+/** In a second, with pauses from 40 ms on that grow by 30 %: eight for the result, three for the beginning. */
+const LOOKS_OF_RUN_CODE = 11;
+
 const { attempts, followers } = typical;
 const generating = attempts * typical.generationSeconds;
 /** The first generation goes on while the sandbox starts. */
@@ -41,7 +46,7 @@ const serving = (attempts - 1) * typical.generationSeconds + typical.otherTaskSe
 
 export const execution = {
   functionInvocations: counted.functionInvocations + attempts /* CheckCode */ + 1 /* authorizer */,
-  functionSeconds: generating + typical.otherFunctionSeconds,
+  functionSeconds: generating + typical.otherFunctionSeconds + attempts * typical.runSeconds,
   taskSeconds: typical.startSeconds + serving,
   stateTransitions: stateTransitions(attempts),
   dynamodbWrites: counted.dynamodbWrites + generating * DELTAS,
@@ -53,9 +58,13 @@ export const execution = {
   webSocketMessages: 3,
   /** The sandbox uploads that it is ready, and of each run that it started and what came of it. */
   s3Writes: counted.s3Writes + 1 + 2 * attempts,
-  /** It reads its manifest, looks for jobs, and twice a second for an end while code runs; CheckCode reads the code. */
+  /**
+   * It reads its manifest, looks for jobs, and twice a second for an end while code runs; CheckCode reads the code; RunCode
+   * looks for the result, and for the word that the run began.
+   */
   s3Reads:
     counted.s3Reads +
+    attempts * LOOKS_OF_RUN_CODE +
     1 +
     attempts * (1 + looksForJob(typical.generationSeconds)) +
     2 * typical.otherTaskSeconds,

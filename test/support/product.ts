@@ -17,6 +17,8 @@ export interface ProductOptions {
   warmSandboxes?: number;
   /** Milliseconds from RunTask to the start of a sandbox. */
   sandboxStartDelay?(): number;
+  /** Is told what a function answered to the workflow or an event. */
+  onAnswer?(functionName: string, answer: unknown): void;
 }
 
 export interface Answer<T> {
@@ -63,6 +65,7 @@ export async function startProduct({
   env = {},
   warmSandboxes = 0,
   sandboxStartDelay,
+  onAnswer,
 }: ProductOptions = {}): Promise<Product> {
   const model = await startModelServer();
   const dataDir = await mkdtemp(path.join(tmpdir(), 'executor-test-'));
@@ -83,7 +86,7 @@ export async function startProduct({
       warmSandboxes,
       hasModel: true,
     },
-    { sandboxStartDelay },
+    { sandboxStartDelay, onAnswer },
   );
   const { url } = runtime;
   if (process.env.RECORD_AWS_CALLS) await recordCalls(process.env.RECORD_AWS_CALLS);

@@ -84,6 +84,80 @@ test('RunCode takes a result that is there already', async () => {
   expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'succeeded' });
 });
 
+/** The same, of whose sandbox is known that it is ready. */
+async function readyWithResult() {
+  const [execution, attempt] = await waitingWithResult('done');
+  await store.setSandboxReady(execution.sandbox_id ?? '', { isolation: {}, packages: [] });
+  return { ...execution, attempt };
+}
+const typesOf = async (id: string) => (await store.listEvents(id, 0)).map(({ type }) => type);
+const uploaded = ({ execution_id, sandbox_id }: ExecutionRecord) => ({
+  Records: [{ s3: { object: { key: `mailbox/${sandbox_id}/results/${execution_id}_1-1.json` } } }],
+});
+
+describe('RunCode', () => {
+  test('looks for the result itself, and does not wait for the event that brings it', async () => {
+    const { execution_id } = await readyWithResult();
+    await call('run-code', { execution_id, attempt: 1, task_token: 'nobody waits' });
+    expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'succeeded' });
+    expect(await typesOf(execution_id)).toEqual(['check.passed', 'run.started', 'attempt.finished']);
+  });
+
+  test('and CollectResult at once take a result in once', async () => {
+    const execution = await readyWithResult();
+    const { execution_id, sandbox_id = '' } = execution;
+    const waiting = await store.moveAttempt(execution.attempt, 'waiting', {
+      sandbox_id,
+      task_token: 'nobody waits',
+    });
+    const { lookForResult } = await import('../../functions/core/collect.ts');
+    await Promise.all([
+      asFunction('workflow/run-code', () => lookForResult(execution, waiting)),
+      call('collect-result', uploaded(execution)),
+      call('collect-result', uploaded(execution)),
+    ]);
+    expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'succeeded' });
+    expect((await typesOf(execution_id)).sort()).toEqual(['attempt.finished', 'run.started']);
+  });
+
+  test('that died before it told is made up for by CollectResult, and one that did not is left alone', async () => {
+    const execution = await readyWithResult();
+    const { execution_id, sandbox_id } = execution;
+    const waiting = await store.moveAttempt(execution.attempt, 'waiting', { sandbox_id, task_token: 'x' });
+    await store.moveAttempt(waiting, 'succeeded', { finished_at: new Date().toISOString() });
+    await call('collect-result', uploaded(execution));
+    expect(await typesOf(execution_id)).toEqual(['attempt.finished']);
+    await store.moveExecution(execution_id, 'succeeded', { finished_at: new Date().toISOString() });
+    await call('collect-result', uploaded(execution));
+    expect(await typesOf(execution_id)).toEqual(['attempt.finished']);
+  });
+
+  test('says so if there is no sandbox, or none that lives, and loses no run for it', async () => {
+    const { execution_id, sandbox_id = '' } = await readyWithResult();
+    const run = () => call('run-code', { execution_id, attempt: 1, task_token: 'x' });
+    await store.setSandboxStopped(sandbox_id);
+    await expect(run()).rejects.toMatchObject({ name: 'SandboxMissing' });
+    expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'checking', run: 1 });
+  });
+});
+
+test('a sandbox that goes while the model writes is replaced, and no run is lost for it', async () => {
+  const { loseSandbox } = await import('../../functions/core/sandboxes.ts');
+  const gate = Promise.withResolvers<void>();
+  product.model.replyTo('Idle', python('print(1 / 0)'), { text: python('print(1)'), gate: gate.promise });
+  const execution = await product.start({ prompt: 'Idle' });
+  const follower = product.follow(execution);
+  await follower.seen((event) => event.type === 'attempt.started' && event.attempt === 2);
+  const first = (await store.getExecution(execution.execution_id))?.sandbox_id ?? '';
+  await loseSandbox(first, 'for a test');
+  gate.resolve();
+  await follower.ended;
+  follower.close();
+  expect(await product.get(execution.execution_id)).toMatchObject({ status: 'succeeded', attempts: 2 });
+  expect(await store.getAttempt(execution.execution_id, 2)).toMatchObject({ run: 1 });
+  expect((await store.getExecution(execution.execution_id))?.sandbox_id).not.toBe(first);
+});
+
 test('RecoverRun takes a result that came late', async () => {
   const [{ execution_id, sandbox_id = '' }, attempt] = await waitingWithResult('y'.repeat(20_000));
   const waiting = await store.moveAttempt(attempt, 'waiting');
