@@ -12,6 +12,7 @@
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { InvokeStore, InvokeStoreBase } from '@aws/lambda-invoke-store';
 import type { APIGatewayProxyResultV2, Handler } from 'aws-lambda';
@@ -68,6 +69,8 @@ const UPKEEP_INTERVAL = 60_000;
 export interface RuntimeOptions {
   /** Milliseconds from RunTask to the start of a sandbox, as on Fargate. default: none */
   sandboxStartDelay?(): number;
+  /** Milliseconds from an upload to the event that tells of it, as of S3. default: none */
+  uploadEventDelay?(): number;
   /** Is told what a function answered to the workflow or an event. */
   onAnswer?(functionName: string, answer: unknown): void;
 }
@@ -119,8 +122,9 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       onObjectCreated: async (event) => {
         const key = event.Records[0]?.s3.object.key ?? '';
         const { prefix, suffix } = UPLOAD_EVENTS;
-        if (key.startsWith(prefix) && key.endsWith(suffix))
-          await invoke(functionArn('collect-result'), event);
+        if (!key.startsWith(prefix) || !key.endsWith(suffix)) return;
+        if (options.uploadEventDelay) await sleep(options.uploadEventDelay());
+        await invoke(functionArn('collect-result'), event);
       },
       onTaskStateChange: async (event) => {
         await invoke(functionArn('sandbox-state-change'), event);

@@ -1,7 +1,6 @@
 /** What executions use of AWS, counted at the SDK's clients while the product runs. */
 import { performance } from 'node:perf_hooks';
 import { InvokeStore } from '@aws/lambda-invoke-store';
-import { NoSuchKey, NotFound } from '@aws-sdk/client-s3';
 import { connections, dynamodb, ecs, s3, stepFunctions } from '../../functions/core/aws.ts';
 
 interface Invocation {
@@ -10,8 +9,8 @@ interface Invocation {
   ids: Set<string>;
   /** By service and operation, such as `DynamoDB PutItem`. */
   calls: Map<string, number>;
-  /** Looks for files that were not there (yet); they are calls as well. */
-  missed: number;
+  /** RunCode's reads of the mailbox, as long as it looks for a result; they are calls as well. */
+  looks: number;
   writeUnits: number;
   readUnits: number;
   /** Milliseconds of the first call and of the end of the last one. */
@@ -22,8 +21,8 @@ interface Invocation {
 export interface Usage {
   invocations: Map<string, number>;
   calls: Map<string, number>;
-  /** Looks for files that were not there (yet); they are calls as well. */
-  missed: number;
+  /** RunCode's reads of the mailbox, as long as it looks for a result; they are calls as well. */
+  looks: number;
   /** DynamoDB's request units. */
   writeUnits: number;
   readUnits: number;
@@ -73,7 +72,7 @@ export class UsageMeter {
       function: name,
       ids: new Set(),
       calls: new Map(),
-      missed: 0,
+      looks: 0,
       writeUnits: 0,
       readUnits: 0,
       from: now,
@@ -82,6 +81,9 @@ export class UsageMeter {
     this.#invocations.set(id, invocation);
     for (const [found] of JSON.stringify(input).matchAll(IDS)) invocation.ids.add(found);
     add(invocation.calls, `${service} ${operation}`, 1);
+    if (name === 'workflow/run-code' && String((input as { Key?: string }).Key).startsWith('mailbox/')) {
+      invocation.looks += 1;
+    }
     if (service === 'DynamoDB') Object.assign(input, { ReturnConsumedCapacity: 'TOTAL' });
     // A write whose condition is not met costs as well.
     let units = 1;
@@ -90,9 +92,6 @@ export class UsageMeter {
       const { ConsumedCapacity } = result.output as { ConsumedCapacity?: { CapacityUnits?: number } };
       units = ConsumedCapacity?.CapacityUnits ?? units;
       return result;
-    } catch (error) {
-      if (error instanceof NoSuchKey || error instanceof NotFound) invocation.missed += 1;
-      throw error;
     } finally {
       invocation.to = performance.now();
       if (service === 'DynamoDB') {
@@ -106,7 +105,7 @@ export class UsageMeter {
     const usage: Usage = {
       invocations: new Map(),
       calls: new Map(),
-      missed: 0,
+      looks: 0,
       writeUnits: 0,
       readUnits: 0,
       functionSeconds: 0,
@@ -115,7 +114,7 @@ export class UsageMeter {
       if (!ids.some((id) => invocation.ids.has(id))) continue;
       add(usage.invocations, invocation.function, 1);
       for (const [call, times] of invocation.calls) add(usage.calls, call, times);
-      usage.missed += invocation.missed;
+      usage.looks += invocation.looks;
       usage.writeUnits += invocation.writeUnits;
       usage.readUnits += invocation.readUnits;
       usage.functionSeconds += (invocation.to - invocation.from) / 1000;

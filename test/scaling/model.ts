@@ -23,12 +23,12 @@ export const typical = {
 
 /** Counted in an execution like that, with quotas of callers, without what comes by the second of a generation. */
 export const counted = {
-  functionInvocations: 18,
+  functionInvocations: 17,
   dynamodbWrites: 57,
   dynamodbReads: 50,
   webSocketPosts: 13,
   s3Writes: 5,
-  s3Reads: 7,
+  s3Reads: 6,
 };
 
 /** A second of generation publishes this many code.delta events at most, each a write, a read and a post. */
@@ -40,13 +40,15 @@ const CANCEL_LOOKS = 1;
 const LOOKS_OF_RUN_CODE = 11;
 
 const { attempts, followers } = typical;
+/** Before the sandbox is known to be ready RunCode does not look. */
+const looking = attempts - 1;
 const generating = attempts * typical.generationSeconds;
 /** The first generation goes on while the sandbox starts. */
 const serving = (attempts - 1) * typical.generationSeconds + typical.otherTaskSeconds;
 
 export const execution = {
   functionInvocations: counted.functionInvocations + attempts /* CheckCode */ + 1 /* authorizer */,
-  functionSeconds: generating + typical.otherFunctionSeconds + attempts * typical.runSeconds,
+  functionSeconds: generating + typical.otherFunctionSeconds + looking * typical.runSeconds,
   taskSeconds: typical.startSeconds + serving,
   stateTransitions: stateTransitions(attempts),
   dynamodbWrites: counted.dynamodbWrites + generating * DELTAS,
@@ -64,7 +66,7 @@ export const execution = {
    */
   s3Reads:
     counted.s3Reads +
-    attempts * LOOKS_OF_RUN_CODE +
+    looking * LOOKS_OF_RUN_CODE +
     1 +
     attempts * (1 + looksForJob(typical.generationSeconds)) +
     2 * typical.otherTaskSeconds,

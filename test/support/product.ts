@@ -17,6 +17,8 @@ export interface ProductOptions {
   warmSandboxes?: number;
   /** Milliseconds from RunTask to the start of a sandbox. */
   sandboxStartDelay?(): number;
+  /** Milliseconds from an upload to the event that tells of it. */
+  uploadEventDelay?(): number;
   /** Is told what a function answered to the workflow or an event. */
   onAnswer?(functionName: string, answer: unknown): void;
 }
@@ -65,6 +67,7 @@ export async function startProduct({
   env = {},
   warmSandboxes = 0,
   sandboxStartDelay,
+  uploadEventDelay,
   onAnswer,
 }: ProductOptions = {}): Promise<Product> {
   const model = await startModelServer();
@@ -86,7 +89,7 @@ export async function startProduct({
       warmSandboxes,
       hasModel: true,
     },
-    { sandboxStartDelay, onAnswer },
+    { sandboxStartDelay, uploadEventDelay, onAnswer },
   );
   const { url } = runtime;
   if (process.env.RECORD_AWS_CALLS) await recordCalls(process.env.RECORD_AWS_CALLS);
