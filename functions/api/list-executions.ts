@@ -31,7 +31,7 @@ const encode = (last: string, owner: string) =>
 
 /** @throws Problem for a cursor that is not ours, or another caller's. */
 function decode(cursor: string, owner: string): string {
-  const schema = z.tuple([z.string().regex(/^\d{4}-\d\d-\d\dT[\d:.]+Z#[\w-]+$/), z.literal(owner)]);
+  const schema = z.tuple([z.string().regex(/^\d{4}-\d\d-\d\dT[\d:.]{5,20}Z#[\w-]{1,64}$/), z.literal(owner)]);
   try {
     return schema.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString()))[0];
   } catch {

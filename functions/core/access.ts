@@ -11,7 +11,7 @@ export async function ownExecution(owner: string, id: string | undefined): Promi
     404,
     'unknown-execution',
     'Unknown execution',
-    `There is no execution "${id}". GET /api/executions lists yours.`,
+    `There is no execution "${id?.slice(0, 64)}". GET /api/executions lists yours.`,
   );
 }
 

@@ -61,7 +61,7 @@ export interface Run {
 export const jobId = ({ execution_id, attempt, run }: Run) => `${execution_id}_${attempt}-${run}`;
 
 const MAILBOX_KEY =
-  /^mailbox\/(?<sandboxId>[\w-]+)\/(?<kind>[a-z]+)(?:\/(?<id>[\w-]+)_(?<attempt>\d{1,4})-(?<run>\d{1,4}))?(?:\/(?<chunk>\d+))?\.json$/;
+  /^mailbox\/(?<sandboxId>[\w-]{1,64})\/(?<kind>[a-z]+)(?:\/(?<id>[\w-]{1,64})_(?<attempt>\d{1,4})-(?<run>\d{1,4}))?(?:\/(?<chunk>\d+))?\.json$/;
 
 export type Upload = { sandboxId: string } & (
   | { kind: 'ready' }

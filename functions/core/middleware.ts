@@ -108,11 +108,17 @@ function toRequest(event: APIGatewayProxyEventV2): ApiRequest {
   };
 }
 
+/** Bytes of an owner as URLs write it; OpenID allows a third of that. It is part of keys, which DynamoDB limits. */
+const LONGEST_OWNER = 765;
+
+const isOwner = (owner: string) =>
+  owner !== '' && owner.isWellFormed() && encodeURIComponent(owner).length <= LONGEST_OWNER;
+
 function ownerIn({ authorizer }: Authorized['requestContext']): string {
   if (!authorizer) return 'local';
   const owner = authorizer.lambda?.owner ?? authorizer.jwt?.claims?.sub;
-  if (typeof owner === 'string' && owner) return owner;
-  const detail = 'The token names nobody: it needs the claim "sub".';
+  if (typeof owner === 'string' && isOwner(owner)) return owner;
+  const detail = `The token names nobody: it needs the claim "sub", a text of at most ${LONGEST_OWNER} bytes in a URL.`;
   throw new Problem(401, 'unknown-caller', 'Unknown caller', detail);
 }
 

@@ -316,8 +316,12 @@ export async function createExecution(record: ExecutionRecord): Promise<void> {
   });
 }
 
+/** Anything else is no execution's id, nor could DynamoDB, which limits keys, be asked for every text. */
+const EXECUTION_ID = /^[\w-]{1,64}$/;
+
 /** Undefined also when its time is over: DynamoDB may keep it for days more, and its files are gone then. */
 export async function getExecution(id: string): Promise<ExecutionRecord | undefined> {
+  if (!EXECUTION_ID.test(id)) return undefined;
   const item = await get<ExecutionRecord & Expiring>(executionKey(id));
   return item && !hasExpired(item) ? item : undefined;
 }

@@ -40,6 +40,9 @@ describe('the owner', () => {
     { jwt: { claims: {} } },
     { jwt: { claims: { sub: '' } } },
     { lambda: { owner: '' } },
+    { jwt: { claims: { sub: 'x'.repeat(766) } } },
+    { jwt: { claims: { sub: 'ä'.repeat(200) } } },
+    { jwt: { claims: { sub: '\ud800' } } },
     { lambda: null },
   ])('must be named: %j', async (authorizer) => {
     const { status, body } = await request(authorizer);

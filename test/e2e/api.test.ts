@@ -11,6 +11,11 @@ beforeAll(async () => {
 });
 afterAll(() => product.close());
 
+/** As parts of a path: longer than a key of DynamoDB may be, in one way or another, or no id. */
+const TOO_LONG = ['x'.repeat(2_100), '%C3%A4'.repeat(1_050), `${'x'.repeat(65)}`, '%00'];
+
+const cursor = (last: unknown) => Buffer.from(JSON.stringify([last, 'local'])).toString('base64url');
+
 const history = async () => (await product.call<History>('GET', '/api/executions')).body.executions;
 
 describe('bad input is a problem document, and nothing is stored', () => {
@@ -78,6 +83,21 @@ describe('bad input is a problem document, and nothing is stored', () => {
       `/api/executions?cursor=${Buffer.from('["2026-01-01T00:00:00.000Z#x","someone else"]').toString('base64url')}`,
       400,
     ],
+    ...TOO_LONG.flatMap((id): [string, string, number][] => [
+      ['GET', `/api/executions/${id}`, 404],
+      ['DELETE', `/api/executions/${id}`, 404],
+      ['GET', `/api/executions/${id}/events`, 404],
+      ['GET', `/api/executions/${id}/artifacts/a.png`, 404],
+      ['GET', `/api/executions/nobody-knows/artifacts/${id}`, 404],
+    ]),
+    ['GET', `/api/executions?cursor=${cursor(`2026-01-01T00:00:00.000Z#${'x'.repeat(2_100)}`)}`, 400],
+    ['GET', `/api/executions?cursor=${cursor(`2026-01-01T${'0'.repeat(2_100)}Z#x`)}`, 400],
+    ['GET', `/api/executions?cursor=${cursor(['2026-01-01T00:00:00.000Z#x'])}`, 400],
+    ['GET', `/api/executions?cursor=${'['.repeat(6_000)}`, 400],
+    ['GET', `/api/executions/x/events?after=${'9'.repeat(400)}`, 400],
+    ['GET', `/api/executions/nobody-knows/artifacts/a.png?attempt=${'9'.repeat(400)}`, 400],
+    ['GET', '/api/executions/%ED%A0%80', 400],
+    ['GET', '/api/executions/%25/events', 400],
     ['GET', '/api/nothing-here', 404],
     ['PUT', '/api/execute', 405],
   ])('%s %s answers %i', async (method, path, status) => {
@@ -91,6 +111,13 @@ describe('bad input is a problem document, and nothing is stored', () => {
     const headers = { 'content-type': 'text/plain' };
     expect((await product.call('POST', '/api/execute', '{"prompt": "x"}', headers)).status).toBe(415);
   });
+});
+
+test('a WebSocket of an id that no execution can have is refused', async () => {
+  for (const id of ['x'.repeat(2_100), 'ä'.repeat(1_050), '\0', ' ']) {
+    const follower = product.follow({ execution_id: id, ticket: 'x'.repeat(3_000) } as Execution);
+    await expect(follower.ended).rejects.toThrow('403');
+  }
 });
 
 describe('POST /execute', () => {
