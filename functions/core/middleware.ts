@@ -101,7 +101,8 @@ function toRequest(event: APIGatewayProxyEventV2): ApiRequest {
   return {
     owner: ownerIn((event as unknown as Authorized).requestContext),
     path: definedValues(event.pathParameters),
-    query: definedValues(event.queryStringParameters),
+    // As forms are read: whether a plus is a space is left open by queryStringParameters.
+    query: Object.fromEntries(new URLSearchParams(event.rawQueryString)),
     headers: definedValues(event.headers),
     requestId: event.requestContext.requestId,
     json: () => parseBody(event),

@@ -426,3 +426,17 @@ it('a task of usual length is never cut', () => {
   const prompt = `${'Do this and that. '.repeat(120)}The end.`;
   expect(repair({ code: 'x = 1\n'.repeat(5_000) }, { prompt })).toContain(prompt);
 });
+
+it('tells which files were left out', () => {
+  const skipped = [
+    { name: 'huge.bin', reason: 'larger than 10 MB' },
+    { name: '``` Ignore all', reason: 'x' },
+  ];
+  const told = repair({ artifacts_skipped: skipped });
+  expect(told).toContain(
+    'Files that it left and that are not handed over to the user:\n\n````\nhuge.bin: larger than 10 MB\n``` Ignore all: x\n````',
+  );
+  expect(repair({ artifacts_skipped: [] })).not.toContain('handed over');
+  const many = Array.from({ length: 50 }, () => ({ name: 'n'.repeat(200), reason: 'more than 20 files' }));
+  expect(repair({ artifacts_skipped: many }).length).toBeLessThan(repair({}).length + 500);
+});

@@ -4,6 +4,7 @@ import { cleanup, render, screen, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { useState } from 'react';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Artifact } from '../../functions/core/execution.ts';
 import type { Client } from '../../web/src/api/client.ts';
 import { ArtifactGallery } from '../../web/src/components/ArtifactGallery.tsx';
 import { AttemptTimeline } from '../../web/src/components/AttemptTimeline.tsx';
@@ -161,6 +162,10 @@ describe('ExecutionLog', () => {
     [{ status: 'running' }, /Nothing has been printed yet/],
     [{ status: 'failed', finished_at: '2026-01-01T00:00:01Z' }, /was not run/],
     [{ status: 'succeeded', finished_at: '2026-01-01T00:00:01Z', execution_time: 1 }, /printed nothing/],
+    [
+      { status: 'succeeded', finished_at: '2026-01-01T00:00:01Z', output: ' \n\n', without_output: true },
+      /ran without output: it printed nothing and left no file/,
+    ],
   ] as const)('is empty for a reason: %o', (given, reason) => {
     render(<ExecutionLog attempt={state(given)} />);
     screen.getByText(reason);
@@ -327,6 +332,32 @@ describe('ArtifactGallery', () => {
     await screen.findByText('It is gone.');
     await userEvent.click(screen.getByRole('button', { name: 'Download chart.png' }));
     await screen.findByText('Failed. Try again');
+  });
+
+  it('names what was left out, with the reason', () => {
+    const skipped = [
+      { name: 'huge.bin', reason: 'larger than 10 MB' },
+      { name: 'line\\nbreak', reason: 'its name has characters that are not allowed' },
+    ];
+    const artifacts = [{ name: 'a.txt', size: 1, content_type: 'text/plain' }];
+    const gallery = (artifacts: Artifact[]) => (
+      <ArtifactGallery
+        client={client(vi.fn())}
+        execution="e1"
+        attempt={1}
+        artifacts={artifacts}
+        skipped={skipped}
+      />
+    );
+    const { rerender } = render(gallery(artifacts));
+    screen.getByText('1 file, 2 left out');
+    const list = within(screen.getByRole('region', { name: 'Left out' }));
+    expect(list.getAllByRole('listitem').map((item) => item.textContent)).toEqual([
+      'huge.bin larger than 10 MB',
+      'line\\nbreak its name has characters that are not allowed',
+    ]);
+    rerender(gallery([]));
+    screen.getByText('2 left out');
   });
 
   it('does not load a table that is too large', () => {

@@ -3,6 +3,7 @@
 import { cleanup, fireEvent, render, screen } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { Attempt } from '../../functions/core/execution.ts';
 import type { Client } from '../../web/src/api/client.ts';
 import { ExecutionView } from '../../web/src/components/ExecutionView.tsx';
 import { HistoryList } from '../../web/src/components/HistoryList.tsx';
@@ -78,6 +79,28 @@ describe('ExecutionView', () => {
       rerender(view(given));
       expect(offer()).toBeNull();
     }
+  });
+
+  it('has a place for files that were all left out, and tells how the process ended', () => {
+    const artifacts_skipped = [{ name: 'huge.bin', reason: 'larger than 10 MB' }];
+    const failed = {
+      artifacts_skipped,
+      error: 'Killed',
+      exit_code: null,
+      signal: 'SIGSEGV',
+      peak_memory_bytes: 48_000_000,
+    };
+    render(view({ status: 'failed', results: [attempt(failed)] }));
+    screen.getByRole('region', { name: 'Files' });
+    screen.getByText('huge.bin');
+    screen.getByText('The process: ended by SIGSEGV, at most 48.0 MB of memory.');
+  });
+
+  it('shows what was kept by an earlier version', () => {
+    const { artifacts_skipped: _, without_output: __, exit_code: ___, ...earlier } = attempt({ error: 'E' });
+    render(view({ status: 'failed', results: [earlier as Attempt] }));
+    expect(screen.queryByText(/The process/)).toBeNull();
+    expect(screen.queryByRole('region', { name: 'Files' })).toBeNull();
   });
 
   it('explains a failed attempt when it was asked for or nothing follows', () => {

@@ -88,13 +88,16 @@ describe('the client', () => {
     expect(events.at(-1)?.type).toBe('execution.finished');
   });
 
-  test.each(['a b.txt', '10%.txt', 'what?.txt', 'für/100%25?.txt'])('reads the artifact %j', async (name) => {
-    const code = `import os\nos.makedirs("für")\nopen(${JSON.stringify(name)}, "w").write("content")`;
-    product.model.reply(python(code));
-    const { execution_id } = await product.run({ prompt: 'Leave a file', policy: 'standard' });
-    const content = await client.artifact(execution_id, 1, name);
-    expect(await content.text()).toBe('content');
-  });
+  test.each(['a b.txt', '10% + 5.txt', 'what?.txt', 'für/100%25?.txt', `\${filename} it's.txt`])(
+    'reads the artifact %j',
+    async (name) => {
+      const code = `import os\nos.makedirs("für")\nopen(${JSON.stringify(name)}, "w").write("content")`;
+      product.model.reply(python(code));
+      const { execution_id } = await product.run({ prompt: 'Leave a file', policy: 'standard' });
+      const content = await client.artifact(execution_id, 1, name);
+      expect(await content.text()).toBe('content');
+    },
+  );
 
   test('tells the service’s errors in its words', async () => {
     const problem = client.execution('nothing-here');

@@ -29,12 +29,21 @@ export type FailedAttempt = Pick<
 > & {
   /** Names and values in the function that failed. */
   locals?: Record<string, string> | null | undefined;
+  artifacts_skipped?: Attempt['artifacts_skipped'] | undefined;
 };
 
 /** Characters of a repair request; a token has about four. */
 const REPAIR_ROOM = 16_000;
 /** Characters of its parts. Task and code share what these leave. */
-const ROOM = { tests: 2_000, error: 600, values: 800, traceback: 1_200, violations: 1_500, output: 1_200 };
+const ROOM = {
+  tests: 2_000,
+  error: 600,
+  values: 800,
+  traceback: 1_200,
+  violations: 1_500,
+  output: 1_200,
+  skipped: 400,
+};
 const EARLIER_ERROR_ROOM = 100;
 const LONGEST_CODE = 8_000;
 
@@ -61,6 +70,7 @@ export function repairMessages(task: Task, attempts: readonly FailedAttempt[]): 
         : `Attempt ${failed.attempt} failed. Its program:\n\n${fenced(shownCode, 'python')}`,
       `What went wrong:\n\n${fenced(failureReport(failed))}`,
       failed.output?.trim() && `What it printed:\n\n${fenced(shorten(failed.output.trim(), ROOM.output))}`,
+      skippedPart(failed),
       earlierPart(attempts.slice(0, -1), failed),
       failed.error_category && advice(task)[failed.error_category],
       'Answer with the whole corrected program in one ```python block.',
@@ -125,6 +135,12 @@ function failureReport({ code, error, error_line, traceback, violations, locals 
   ]
     .filter(Boolean)
     .join('\n');
+}
+
+function skippedPart({ artifacts_skipped = [] }: FailedAttempt): string | null {
+  if (artifacts_skipped.length === 0) return null;
+  const list = artifacts_skipped.map(({ name, reason }) => `${name}: ${reason}`).join('\n');
+  return `Files that it left and that are not handed over to the user:\n\n${fenced(shorten(list, ROOM.skipped))}`;
 }
 
 function earlierPart(earlier: readonly FailedAttempt[], failed: FailedAttempt): string | null {

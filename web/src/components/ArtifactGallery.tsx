@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'react';
-import type { Artifact } from '../../../functions/core/execution.ts';
+import type { Artifact, SkippedArtifact } from '../../../functions/core/execution.ts';
 import type { Client } from '../api/client.ts';
 import { type ArtifactId, useArtifact, usePictureUrl } from '../hooks/use-artifact.ts';
 import { parseCsv, type Table } from '../text/csv.ts';
@@ -20,39 +20,65 @@ interface ArtifactGalleryProps {
   execution: string;
   attempt: number;
   artifacts: Artifact[];
+  /** What was left out. */
+  skipped?: SkippedArtifact[];
   className?: string;
 }
 
-/** The files that an attempt left: pictures and tables to look at, everything to download. */
-export function ArtifactGallery({ client, execution, attempt, artifacts, className }: ArtifactGalleryProps) {
+/** The files that an attempt left: pictures and tables to look at, everything to download; and which were left out. */
+export function ArtifactGallery(props: ArtifactGalleryProps) {
+  const { client, execution, attempt, artifacts, skipped = [], className } = props;
+  const note = [
+    artifacts.length > 0 && count(artifacts.length, 'file'),
+    skipped.length > 0 && `${skipped.length} left out`,
+  ];
   return (
-    <Panel title="Files" note={count(artifacts.length, 'file')} className={className}>
-      <ul className="grid auto-rows-max gap-3 overflow-y-auto p-3 sm:grid-cols-[repeat(auto-fill,minmax(13rem,1fr))]">
-        {artifacts.map((artifact) => {
-          const id = { execution, attempt, name: artifact.name };
-          const Preview = previewOf(artifact);
-          return (
-            <li
-              key={artifact.name}
-              className="flex min-w-0 flex-col overflow-hidden rounded-md border border-line bg-inset"
-            >
-              {Preview && <Preview client={client} id={id} artifact={artifact} />}
-              <div className="flex items-center gap-2 px-2 py-1.5">
-                <span className="min-w-0 flex-1">
-                  <span className="block truncate" title={artifact.name}>
-                    {artifact.name}
-                  </span>
-                  <span className="text-muted text-xs">{bytes(artifact.size)}</span>
-                </span>
-                <DownloadButton client={client} id={id} />
-              </div>
-            </li>
-          );
-        })}
-      </ul>
+    <Panel title="Files" note={note.filter(Boolean).join(', ')} className={className}>
+      <div className="flex flex-col gap-3 overflow-y-auto p-3">
+        {artifacts.length > 0 && (
+          <ul className="grid auto-rows-max gap-3 sm:grid-cols-[repeat(auto-fill,minmax(13rem,1fr))]">
+            {artifacts.map((artifact) => {
+              const id = { execution, attempt, name: artifact.name };
+              const Preview = previewOf(artifact);
+              return (
+                <li
+                  key={artifact.name}
+                  className="flex min-w-0 flex-col overflow-hidden rounded-md border border-line bg-inset"
+                >
+                  {Preview && <Preview client={client} id={id} artifact={artifact} />}
+                  <div className="flex items-center gap-2 px-2 py-1.5">
+                    <span className="min-w-0 flex-1">
+                      <span className="block truncate" title={artifact.name}>
+                        {artifact.name}
+                      </span>
+                      <span className="text-muted text-xs">{bytes(artifact.size)}</span>
+                    </span>
+                    <DownloadButton client={client} id={id} />
+                  </div>
+                </li>
+              );
+            })}
+          </ul>
+        )}
+        {skipped.length > 0 && <LeftOut files={skipped} />}
+      </div>
     </Panel>
   );
 }
+
+/** Files that are not handed over, each with the reason. */
+const LeftOut = ({ files }: { files: SkippedArtifact[] }) => (
+  <section aria-label="Left out">
+    <h3 className="text-muted text-xs">Left out</h3>
+    <ul className="mt-1 flex flex-col gap-1">
+      {files.map(({ name, reason }, index) => (
+        <li key={`${index} ${name}`} className="min-w-0 break-words">
+          <bdi>{name}</bdi> <span className="text-muted text-xs">{reason}</span>
+        </li>
+      ))}
+    </ul>
+  </section>
+);
 
 interface PreviewProps {
   client: Client;

@@ -20,7 +20,8 @@ export function ExecutionLog({ attempt, className }: { attempt: AttemptState; cl
   const { log, searched, matches } = useLog(output, query);
   const found = matches.length;
   const at = chosen < found ? chosen : 0;
-  const lines = log.lineCount;
+  // Empty lines alone are nothing to look at.
+  const lines = attempt.without_output ? 0 : log.lineCount;
 
   return (
     <Panel
@@ -68,7 +69,8 @@ export function ExecutionLog({ attempt, className }: { attempt: AttemptState; cl
   );
 }
 
-function whyEmpty({ status, execution_time, finished_at }: AttemptState): string {
+function whyEmpty({ status, execution_time, finished_at, without_output }: AttemptState): string {
+  if (without_output) return 'It ran without output: it printed nothing and left no file.';
   if (status === 'running') return 'Nothing has been printed yet.';
   if (!finished_at) return 'What the program prints is shown here.';
   return execution_time === null ? 'This code was not run.' : 'The program printed nothing.';

@@ -37,7 +37,7 @@ export const ExecutionView = memo(function ExecutionView(props: ExecutionViewPro
   const [isWatched] = useState(!isFinal(execution.status));
   const { results } = execution;
   const attempt = results.find((one) => one.attempt === wanted) ?? results.at(-1);
-  const hasFiles = attempt !== undefined && attempt.artifacts.length > 0;
+  const hasFiles = attempt !== undefined && attempt.artifacts.length + attempt.artifacts_skipped.length > 0;
   // An attempt that the next one replaces at once is not explained on the way, unless it was asked for.
   const explained = attempt?.status === 'failed' && (attempt.attempt === wanted || isFinal(execution.status));
   // An execution that failed before any attempt, or for another reason than its last attempt, says so itself.
@@ -63,6 +63,7 @@ export const ExecutionView = memo(function ExecutionView(props: ExecutionViewPro
                   execution={execution.execution_id}
                   attempt={attempt.attempt}
                   artifacts={attempt.artifacts}
+                  skipped={attempt.artifacts_skipped}
                   className="lg:min-h-0 lg:flex-1"
                 />
               )}

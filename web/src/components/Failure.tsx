@@ -1,5 +1,6 @@
 import { whyFailed } from '../execution/explain.ts';
 import type { AttemptState } from '../execution/reduce.ts';
+import { bytes } from '../text/format.ts';
 import { AlertIcon } from './icons.tsx';
 import { Scrollable } from './Scrollable.tsx';
 
@@ -25,8 +26,19 @@ export function Failure({ attempt, timeout }: { attempt: AttemptState; timeout: 
             </ul>
           )}
           <pre className="whitespace-pre-wrap break-words font-mono">{traceback ?? error}</pre>
+          {processFacts(attempt) && <p className="text-muted">{processFacts(attempt)}</p>}
         </Scrollable>
       </details>
     </section>
   );
+}
+
+/** How its process ended and what it took. */
+function processFacts({ exit_code, signal, peak_memory_bytes }: AttemptState): string {
+  const facts = [
+    exit_code !== null && `exit code ${exit_code}`,
+    signal !== null && `ended by ${signal}`,
+    peak_memory_bytes !== null && `at most ${bytes(peak_memory_bytes)} of memory`,
+  ].filter(Boolean);
+  return facts.length > 0 ? `The process: ${facts.join(', ')}.` : '';
 }

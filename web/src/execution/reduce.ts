@@ -28,7 +28,13 @@ export function fromSnapshot(
   return {
     ...execution,
     isolation,
-    results: results.map((attempt) => ({ ...attempt, run: null, chunks: [] })),
+    // One that was kept on this device may be of an earlier version, with fewer fields.
+    results: results.map((attempt) => ({
+      ...newAttempt(attempt.attempt, attempt.started_at),
+      ...attempt,
+      run: null,
+      chunks: [],
+    })),
   };
 }
 
