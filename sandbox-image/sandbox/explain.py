@@ -1,4 +1,4 @@
-"""Puts what the sandbox forbids into words: an errno alone tells nobody what to do instead."""
+"""Puts what the sandbox forbids or lacks into words: an errno alone tells nobody what to do instead."""
 
 import errno
 import linecache
@@ -8,6 +8,7 @@ import socket
 import traceback
 
 from sandbox import confinement
+from sandbox.packages import explain_missing
 
 NETWORK = "the sandbox has no network"
 PROCESSES = "the sandbox runs one process and starts no other programs; threads work"
@@ -58,7 +59,7 @@ def _explain_one(error: BaseException) -> str | None:
     if isinstance(error, socket.gaierror):
         return NETWORK
     if not isinstance(error, OSError):
-        return None
+        return explain_missing(error)
     if error.errno == errno.EFBIG:
         return FILE_SIZE
     if error.errno == errno.EMFILE:
