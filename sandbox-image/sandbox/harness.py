@@ -2,11 +2,12 @@
 
     confine ─► tell "ready" ─► wait for the job, tell "taken" ─► policy ─► compile
             ─► tell "begin", run the code
-            ─► with tests: tell "code_done", receive tests and nonce, run them
+            ─► with tests: put back what the code replaced (pristine.py), tell "code_done", receive tests
+               and nonce, run them
             ─► wait for threads, save figures, flush files ─► tell "end" ─► exit
 
 The tests and the nonce that attests them are not in this process while the code runs: the supervisor hands
-them over once the code has ended by itself. `sys.exit(0)` or `os._exit(0)` never get that far.
+them over once the code has ended by itself, with exit code 0. `_exit(0)` never gets that far.
 
 The confinement stands before the job is read: no byte of it is parsed in a process that could do harm.
 """
@@ -36,18 +37,27 @@ import policy
 
 from sandbox import channel, confinement, failure, figures, verdict
 from sandbox.channel import Message
+from sandbox.pristine import Pristine
 from sandbox.source import CODE_FILE, remember
 
+globals()["__builtins__"] = dict(vars(builtins))  # see pristine.py
+
+_exit, _collect, _clock = os._exit, gc.collect, time.perf_counter
+_run_exit_functions, _wait_for_threads = atexit._run_exitfuncs, threading._shutdown  # type: ignore[attr-defined]
 _THREAD_STACK_BYTES = 1024 * 1024  # address space is limited: eight times as many threads as by default
 _NO_POLICY = "none"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`policy_check` False: a job may say the policy "none"; tests of the confinement do."""
+    """`policy_check` False: a job may say the policy "none"; tests of the confinement do.
+
+    `pristine`: the library before any code ran.
+    """
 
     import_path: list[str]
     policy_check: bool
+    pristine: Pristine
 
 
 def run(
@@ -63,7 +73,7 @@ def run(
     supervisor.sendall(channel.pack({"event": "ready", "isolation": isolation, "refused": refused}))
     job = channel.receive(supervisor)
     if job is None or refused is not None:
-        os._exit(0)
+        _exit(0)
     supervisor.sendall(channel.pack({"event": "taken"}))
 
     confinement.limit_threads(job["others"])
@@ -75,11 +85,11 @@ def run(
 
     code = _compile(job, settings, folder)
     if isinstance(code, types.CodeType):
-        report, exit_code = _Program(supervisor, job, code, folder).run()
+        report, exit_code = _Program(supervisor, job, code, folder, settings.pristine).run()
     else:
         report, exit_code = code, 1
     supervisor.sendall(channel.pack({"event": "end", **report}))
-    os._exit(exit_code)
+    _exit(exit_code)
 
 
 def _compile(job: Message, settings: Settings, folder: str) -> types.CodeType | Message:
@@ -112,7 +122,10 @@ def _compile(job: Message, settings: Settings, folder: str) -> types.CodeType | 
 class _Program:
     """The code of one job, and its tests."""
 
-    def __init__(self, supervisor: socket.socket, job: Message, code: types.CodeType, folder: str) -> None:
+    def __init__(
+        self, supervisor: socket.socket, job: Message, code: types.CodeType, folder: str, pristine: Pristine
+    ) -> None:
+        self._pristine = pristine
         self._supervisor = supervisor
         self._has_tests: bool = job["has_tests"]
         self._code = code
@@ -122,53 +135,54 @@ class _Program:
     def run(self) -> tuple[Message, int]:
         """The report for the supervisor and the exit code."""
         self._tell(event="begin")
-        start = time.perf_counter()
+        start = _clock()
         report, exit_code = self._run_code()
-        execution_time = time.perf_counter() - start
+        execution_time = _clock() - start
 
         if exit_code == 0 and self._has_tests:
             report = self._run_tests()
-        start = time.perf_counter()
+        start = _clock()
         # As at the end of any Python program: waits for threads that are no daemons.
-        threading._shutdown()  # type: ignore[attr-defined]
-        execution_time += time.perf_counter() - start
+        _wait_for_threads()
+        execution_time += _clock() - start
 
         confinement.use_memory_reserve()  # the code is over: what follows is to succeed
         figures.save_open()
-        atexit._run_exitfuncs()
+        _run_exit_functions()
         _flush_files()
         self._let_go()
+        self._pristine.restore_reporting()
         return {**report, "execution_time": execution_time}, exit_code
 
     def _run_code(self) -> tuple[Message, int]:
         try:
             exec(self._code, self._module.__dict__)
         except SystemExit as error:
+            self._pristine.restore_reporting()
             exit_code = _exit_code(error)
             if exit_code:
                 return failure.describe(error, "exception", self._folder), exit_code
         except BaseException as error:
+            self._pristine.restore_reporting()
             described = failure.describe(error, "exception", self._folder)
             _call_excepthook(error)
             return described, 1
         return {"error_category": None}, 0
 
     def _run_tests(self) -> Message:
+        self._pristine.restore()
         self._tell(event="code_done")
         answer = channel.receive(self._supervisor)
         if answer is None:
-            os._exit(1)
-        try:
-            verdict.run_tests(answer["tests"], self._module.__dict__)
-        except BaseException as error:
-            return failure.describe(error, "test_failure", self._folder)
-        return {"error_category": None, "nonce": answer["nonce"]}
+            _exit(1)
+        report = verdict.run_tests(answer["tests"], self._module, self._pristine, self._folder)
+        return report if report["error_category"] else {**report, "nonce": answer["nonce"]}
 
     def _let_go(self) -> None:
         """Ends the life of what the code left; each `__del__` finds its globals, as when Python ends."""
         sys.modules.pop("__main__", None)
         del self._module, self._code
-        gc.collect()
+        _collect()
 
     def _tell(self, **message: object) -> None:
         self._supervisor.sendall(channel.pack(message))
@@ -201,6 +215,7 @@ def _look_like_a_fresh_interpreter(settings: Settings, folder: str) -> None:
     threading.stack_size(_THREAD_STACK_BYTES)
     threading._counter = itertools.count(1).__next__  # type: ignore[attr-defined]  # the zygote had threads
     tempfile.tempdir = None
+    settings.pristine.amend()
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()  # or each attempt would draw the same numbers
 

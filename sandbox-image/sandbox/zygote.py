@@ -31,15 +31,16 @@ from typing import Any, NoReturn
 from sandbox import confinement, figures, harness, linux, packages, processes
 from sandbox.channel import HARNESS_BROKEN
 from sandbox.confinement import Confinement
+from sandbox.pristine import Pristine
 
 CHANNEL_FD, TRACE_FD = 3, 4  # a child's descriptors above 0 (/dev/null), 1 and 2 (output)
 
 _STANDARD_LIBRARY = """
-    argparse array ast asyncio base64 bisect calendar cmath collections concurrent.futures contextlib copy csv
-    dataclasses datetime decimal difflib enum fractions functools glob hashlib heapq html inspect io itertools
-    json logging math operator pathlib pickle platform pprint queue random re secrets shutil sqlite3
-    statistics string struct tempfile textwrap threading time timeit traceback typing unittest urllib.parse
-    uuid zlib zoneinfo
+    argparse array ast asyncio base64 bisect calendar cmath collections concurrent.futures contextlib
+    copy csv dataclasses datetime decimal difflib doctest enum fractions functools glob hashlib heapq
+    html inspect io itertools json logging math operator pathlib pickle platform pprint queue random re
+    secrets shutil sqlite3 statistics string struct tempfile textwrap threading time timeit traceback
+    typing unittest unittest.async_case unittest.mock urllib.parse uuid zlib zoneinfo
 """.split()
 
 
@@ -54,6 +55,7 @@ def main(settings: dict[str, Any]) -> NoReturn:
     rules = confinement.prepare(
         settings["confinement_required"], settings["memory_bytes"], settings["import_path"], settings["base"]
     )
+    pristine = Pristine()
     gc.collect()
     gc.freeze()
     _tell(
@@ -64,7 +66,9 @@ def main(settings: dict[str, Any]) -> NoReturn:
         resident_bytes=_resident_bytes(),
         has_own_uid=rules.has_own_uid,
     )
-    _Zygote(control, rules, harness.Settings(settings["import_path"], settings["policy_check"])).serve()
+    _Zygote(
+        control, rules, harness.Settings(settings["import_path"], settings["policy_check"], pristine)
+    ).serve()
 
 
 class _Zygote:
