@@ -52,8 +52,8 @@ def _runs(statement: ast.stmt) -> bool:
             return _is_call_that_may_fail(statement.value)
         case ast.If() if isinstance(statement.test, ast.Constant):
             return any(map(_runs, statement.body if statement.test.value else statement.orelse))
-        case ast.While() if isinstance(statement.test, ast.Constant) and not statement.test.value:
-            return any(map(_runs, statement.orelse))
+        case ast.While() if isinstance(statement.test, ast.Constant):
+            return bool(statement.test.value) or any(map(_runs, statement.orelse))
         case ast.For() if isinstance(statement.iter, ast.List | ast.Tuple) and not statement.iter.elts:
             return any(map(_runs, statement.orelse))
         case ast.If() | ast.While() | ast.For() | ast.AsyncFor() | ast.Try() | ast.TryStar():

@@ -99,7 +99,8 @@ def run_tests(source: str, program: types.ModuleType, pristine: Pristine, folder
     first, reason = outcome.failed[0]
     report = failure.describe(reason, "test_failure", folder)
     others = list(dict.fromkeys(name for name, _ in outcome.failed if name != first))
-    report["error"] += f" – in {first}; {len(outcome.passed)} of {outcome.total} tests passed"
+    if outcome.total > 1:
+        report["error"] += f" – in {first}; {len(outcome.passed)} of {outcome.total} tests passed"
     if others:
         more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
         report["error"] += f"; also failed: {', '.join(others[:_MOST_NAMED])}{more}"

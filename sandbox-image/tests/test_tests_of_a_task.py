@@ -1,4 +1,4 @@
-"""Tests of a task as people write them: each kind runs, fails where the program is wrong, cannot be forged."""
+"""Tests of a task as people write them: each kind runs, fails where the program is wrong, is not forged."""
 
 import importlib.util
 import json
@@ -441,7 +441,7 @@ class KindsTest(TestsOfATask):
             "def check():\n    assert add(1, 1) == 3": "call check, or name it test_check",
             "for a in list():\n    assert add(a, a) == 3": "tested nothing",
             "import unittest\nclass T(unittest.TestCase):\n    def check(self): assert 0": "tested nothing",
-            "import unittest\n@unittest.skip('later')\ndef test_a(): assert 0": "all tests were skipped: test_a",
+            "import unittest\n@unittest.skip('')\ndef test_a(): assert 0": "all tests were skipped: test_a",
             "import unittest\n@unittest.skip('later')\nclass T(unittest.TestCase):\n"
             "    def test(self): assert 0": "all tests were skipped: T.test",
             "class TestA:\n    def __init__(self): pass\n    def test_a(self): assert 0": "tested nothing",
