@@ -128,6 +128,28 @@ class ArtifactsTest(unittest.TestCase):
         self.assertTrue(self.sandbox.run("print('the folder was removed')")["success"])
         self.assertFalse(os.path.exists(result["output"].strip()))
 
+    def test_odd_names_are_names(self) -> None:
+        names = [
+            "data:text/x y,1",
+            "${filename}",
+            "100%.txt",
+            "%2e%2e",
+            " both ends ",
+            "a?b#c&d=e+f",
+            "😀" * 60,
+            "A",
+            "a",
+        ]
+        code = "import os\nos.mkdir('data:text')\n"
+        code += f"for name in {names!r}:\n    with open(name, 'w') as file:\n        file.write(name)"
+        result = self.sandbox.run(code)
+        self.assertEqual((sorted(self.names(result)), result["artifacts_skipped"]), (sorted(names), []))
+        for one in result["artifacts"]:
+            self.assertIn(one["content_type"], ("application/octet-stream", "text/plain"))
+            self.assertEqual(self.sandbox.artifact(result, one["name"]), one["name"].encode())
+        uploaded = [name for name in self.sandbox.mailbox.names() if result["job_id"] in name]
+        self.assertFalse([name for name in uploaded if "$" in name or " " in name or "?" in name])
+
     def test_size_of_the_folder_is_measured_without_following_links(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             os.symlink("/usr", f"{folder}/usr")

@@ -353,8 +353,8 @@ describe('ArtifactGallery', () => {
     screen.getByText('1 file, 2 left out');
     const list = within(screen.getByRole('region', { name: 'Left out' }));
     expect(list.getAllByRole('listitem').map((item) => item.textContent)).toEqual([
-      'huge.bin larger than 10 MB',
-      'line\\nbreak its name has characters that are not allowed',
+      'Left out: huge.bin, larger than 10 MB',
+      'Left out: line\\nbreak, its name has characters that are not allowed',
     ]);
     rerender(gallery([]));
     screen.getByText('2 left out');

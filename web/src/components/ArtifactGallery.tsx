@@ -35,6 +35,7 @@ export function ArtifactGallery(props: ArtifactGalleryProps) {
   return (
     <Panel title="Files" note={note.filter(Boolean).join(', ')} className={className}>
       <div className="flex flex-col gap-3 overflow-y-auto p-3">
+        {skipped.length > 0 && <LeftOut files={skipped} />}
         {artifacts.length > 0 && (
           <ul className="grid auto-rows-max gap-3 sm:grid-cols-[repeat(auto-fill,minmax(13rem,1fr))]">
             {artifacts.map((artifact) => {
@@ -60,24 +61,22 @@ export function ArtifactGallery(props: ArtifactGalleryProps) {
             })}
           </ul>
         )}
-        {skipped.length > 0 && <LeftOut files={skipped} />}
       </div>
     </Panel>
   );
 }
 
-/** Files that are not handed over, each with the reason. */
+/** Files that are not handed over, each with the reason. Before the others, of which there may be many. */
 const LeftOut = ({ files }: { files: SkippedArtifact[] }) => (
-  <section aria-label="Left out">
-    <h3 className="text-muted text-xs">Left out</h3>
-    <ul className="mt-1 flex flex-col gap-1">
+  <Scrollable aria-label="Left out" className="max-h-32 shrink-0">
+    <ul className="flex flex-col gap-1">
       {files.map(({ name, reason }, index) => (
-        <li key={`${index} ${name}`} className="min-w-0 break-words">
-          <bdi>{name}</bdi> <span className="text-muted text-xs">{reason}</span>
+        <li key={`${index} ${name}`} className="break-words text-muted text-xs">
+          Left out: <bdi className="text-text">{name}</bdi>, {reason}
         </li>
       ))}
     </ul>
-  </section>
+  </Scrollable>
 );
 
 interface PreviewProps {

@@ -90,8 +90,8 @@ function PhaseBar({ phases }: { phases: Phase[] }) {
 }
 
 function verdict(attempt: AttemptState): string {
-  const { status, error_category } = attempt;
-  if (status === 'succeeded') return 'Succeeded';
+  const { status, error_category, without_output } = attempt;
+  if (status === 'succeeded') return without_output ? 'Ran without output' : 'Succeeded';
   if (status === 'cancelled') return 'Cancelled';
   if (status === 'failed') return error_category ? CATEGORY_NAMES[error_category] : 'Failed';
   return doing(attempt) ?? '';
