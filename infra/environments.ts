@@ -37,6 +37,11 @@ export interface Environment {
     architecture: 'ARM64' | 'X86_64';
     /** Started sandboxes that wait for an execution. Each costs about 29 USD a month; 0 costs nothing. */
     warm: number;
+    /**
+     * Whether sandboxes that are started for an execution are asked of Fargate Spot first: for about a third of the price, and
+     * may be stopped at any time, upon which the attempt is run again. Warm ones never are.
+     */
+    spot: boolean;
   };
   limits: {
     /** Defaults of an execution, see README.md. */
@@ -100,6 +105,7 @@ export const environments: readonly Environment[] = [
       cpu: 1024,
       memoryMiB: 2048,
       warm: 0,
+      spot: true,
     },
     limits: {
       maxRetries: 5,
@@ -132,6 +138,7 @@ export const environments: readonly Environment[] = [
       cpu: 1024,
       memoryMiB: 2048,
       warm: 0,
+      spot: true,
     },
     limits: {
       maxRetries: 5,
@@ -164,6 +171,7 @@ export const environments: readonly Environment[] = [
       cpu: 1024,
       memoryMiB: 2048,
       warm: 2,
+      spot: true,
     },
     limits: {
       maxRetries: 5,

@@ -32,7 +32,7 @@ export const facts: Facts = {
   results: {
     AcquireSandbox: [
       { execution_id },
-      { execution_id, start: { sandbox_id, manifest_url: 'https://…' } },
+      { execution_id, start: { sandbox_id, manifest_url: 'https://…', capacity_provider: 'FARGATE_SPOT' } },
     ] satisfies Answers<typeof acquireSandbox>,
     StartSandbox: [
       { Tasks: [{ TaskArn: 'arn:…' }], Failures: [] },
@@ -76,6 +76,7 @@ export const facts: Facts = {
       StartSandbox: starts,
       StartRefused: starts,
       RecordSandbox: starts,
+      TakeOnDemand: starts,
       WaitForCapacity: starts,
       GenerateCode: prepared,
       AfterGenerate: prepared,

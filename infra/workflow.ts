@@ -101,7 +101,11 @@ const startSandbox = runTaskRequest(
     securityGroups: from(`States.StringSplit('${filledIn('SandboxSecurityGroups')}', ',')`),
     assignPublicIp: filledIn('SandboxAssignPublicIp') as 'ENABLED',
   },
-  { sandbox_id: from('$.start.sandbox_id'), manifest_url: from('$.start.manifest_url') },
+  {
+    sandbox_id: from('$.start.sandbox_id'),
+    manifest_url: from('$.start.manifest_url'),
+    capacity_provider: from('$.start.capacity_provider'),
+  },
 );
 
 /** Sees to it that the execution has a sandbox. */
@@ -147,8 +151,15 @@ const sandboxBranch = machine({
         [told('SandboxNotStarted', 'SandboxUnavailable')],
       ),
       ResultPath: null,
-      Catch: [{ ErrorEquals: ['SandboxNotStarted'], ResultPath: '$.not_started', Next: 'WaitForCapacity' }],
+      Catch: [{ ErrorEquals: ['SandboxNotStarted'], ResultPath: '$.not_started', Next: 'TakeOnDemand' }],
       End: true,
+    },
+    TakeOnDemand: {
+      Comment: 'Spot may have nothing to give for hours.',
+      Type: 'Pass',
+      Result: 'FARGATE',
+      ResultPath: '$.start.capacity_provider',
+      Next: 'WaitForCapacity',
     },
     WaitForCapacity: { Type: 'Wait', Seconds: 5, Next: 'StartSandbox' },
     SandboxAcquired: { Type: 'Succeed' },

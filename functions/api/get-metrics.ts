@@ -1,5 +1,7 @@
 /** GET /metrics: what the service has done; Prometheus text for `Accept: text/plain`, else JSON. */
+import * as z from 'zod';
 import { apiHandler } from '../core/middleware.ts';
+import { PRICES_OF } from '../core/prices.ts';
 import { type Counters, getCounters } from '../core/store.ts';
 
 export const handler = apiHandler(async ({ headers }) => {
@@ -20,9 +22,39 @@ function prefersText(accept = ''): boolean {
   return text >= 0 && (json < 0 || text < json);
 }
 
-/** `success_rate` and `average_attempts` are null until there is something to divide by. */
-export function toMetrics(counters: Counters) {
-  const { started, succeeded, failed, cancelled, total_time } = counters;
+const count = (description: string) => z.int().meta({ description });
+const whereKnown = (description: string) => z.number().nullable().meta({ description });
+
+export const metricsSchema = z
+  .object({
+    total_executions: count('Executions accepted.'),
+    succeeded: z.int(),
+    failed: z.int(),
+    cancelled: z.int(),
+    success_rate: whereKnown('Of those that were not cancelled. Null until there is one.'),
+    average_attempts: whereKnown('Attempts before success. Null until there is one.'),
+    average_time: whereKnown('Seconds from request to end. Null until there is one.'),
+    error_categories: z.record(z.string(), z.int()),
+    tokens: z.object({ prompt: z.int(), completion: z.int() }),
+    cost: z
+      .object({
+        estimated_usd: z.number().meta({ description: 'US dollars, in all.' }),
+        cents_per_execution: z.number().meta({ description: 'US cents.' }),
+        executions: count('Executions that it is of.'),
+        prices: z.string().meta({ description: 'Where and when they hold. Other regions cost more.' }),
+      })
+      .nullable()
+      .meta({
+        description:
+          'What ended executions cost on AWS, without the model: an estimate from the course of each. Null where ' +
+          'nothing is billed, as in the local runtime, and until one has ended.',
+      }),
+    uptime: z.number().meta({ description: 'Seconds that the process which answers has been up.' }),
+  })
+  .meta({ id: 'Metrics' });
+
+export function toMetrics(counters: Counters): z.infer<typeof metricsSchema> {
+  const { started, succeeded, failed, cancelled, total_time, cost, costed } = counters;
   const ended = succeeded + failed + cancelled;
   const ratio = (part: number, whole: number) => (whole === 0 ? null : part / whole);
   return {
@@ -30,14 +62,20 @@ export function toMetrics(counters: Counters) {
     succeeded,
     failed,
     cancelled,
-    /** Of those that were not cancelled. */
     success_rate: ratio(succeeded, succeeded + failed),
-    /** Attempts before success. */
     average_attempts: ratio(counters.attempts_of_succeeded, succeeded),
     average_time: ratio(total_time, ended),
     error_categories: counters.errors,
     tokens: { prompt: counters.prompt_tokens, completion: counters.completion_tokens },
-    /** Seconds that the process which answers has been up. */
+    cost:
+      costed === 0
+        ? null
+        : {
+            estimated_usd: cost,
+            cents_per_execution: (100 * cost) / costed,
+            executions: costed,
+            prices: PRICES_OF,
+          },
     uptime: process.uptime(),
   };
 }
@@ -76,6 +114,13 @@ function toPrometheus(counters: Counters): string {
     ['{kind="prompt"}', counters.prompt_tokens],
     ['{kind="completion"}', counters.completion_tokens],
   ]);
+  if (counters.costed > 0) {
+    const help = `Estimated cost on AWS in US dollars, without the model; prices of ${PRICES_OF}.`;
+    metric('estimated_cost_usd_total', 'counter', help, [['', counters.cost]]);
+    metric('costed_executions_total', 'counter', 'Ended executions that the estimated cost is of.', [
+      ['', counters.costed],
+    ]);
+  }
   metric('uptime_seconds', 'gauge', 'Time that the answering process has been up.', [['', process.uptime()]]);
   return `${lines.join('\n')}\n`;
 }

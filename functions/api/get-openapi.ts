@@ -5,6 +5,7 @@ import { eventSchema } from '../core/events.ts';
 import { executeRequestSchema, executionSchema, historySchema } from '../core/execution.ts';
 import { apiHandler } from '../core/middleware.ts';
 import { querySchema as artifactQuery } from './get-artifact.ts';
+import { metricsSchema } from './get-metrics.ts';
 import { querySchema as eventsQuery } from './list-events.ts';
 import { querySchema as historyQuery } from './list-executions.ts';
 import { type Route, routes } from './routes.ts';
@@ -71,7 +72,7 @@ const operations: Record<Handler, Operation> = {
     query: artifactQuery,
   },
   'get-health': { answers: [[200, 'Healthy.', anyObject]], problems: [] },
-  'get-metrics': { answers: [[200, 'Counters and ratios.', anyObject]], problems: [] },
+  'get-metrics': { answers: [[200, 'Counters and ratios.', metricsSchema]], problems: [] },
   'get-openapi': { answers: [[200, 'OpenAPI 3.1', anyObject]], problems: [] },
 };
 

@@ -4,6 +4,7 @@
  */
 import { number, oneOf, required } from './environment.ts';
 import { LIMITS, type Policy, policySchema } from './execution.ts';
+import type { TaskSize } from './prices.ts';
 
 /** The name under which the demo model of the local runtime answers. */
 export const DEMO_MODEL = 'demo';
@@ -51,6 +52,20 @@ export const config = {
       const [name = '', version = ''] = pin.split('==');
       return { name, version };
     });
+  },
+  /** Whether sandboxes that are started for an execution are asked of Fargate Spot first. */
+  get sandboxSpot() {
+    return oneOf('SANDBOX_SPOT', 'off', ['on', 'off']) === 'on';
+  },
+  /** What a sandbox's task is billed by; undefined where nothing is billed. */
+  get sandboxSize(): TaskSize | undefined {
+    const units = number('SANDBOX_CPU', 0, { min: 0, max: 16_384 });
+    if (units === 0) return undefined;
+    return {
+      cpus: units / 1024,
+      gib: number('SANDBOX_MEMORY_MIB', 2_048, { min: 512, max: 122_880 }) / 1024,
+      architecture: oneOf('SANDBOX_ARCHITECTURE', 'ARM64', ['ARM64', 'X86_64']),
+    };
   },
   get warmSandboxes() {
     return number('WARM_SANDBOXES', 0, { min: 0, max: 100 });

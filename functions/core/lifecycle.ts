@@ -11,6 +11,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { withFittingOutputs } from './answer-size.ts';
 import { newAttempt, sumUsage } from './attempts.ts';
+import { config } from './config.ts';
 import { ConditionFailed } from './errors.ts';
 import type { EventData } from './events.ts';
 import {
@@ -22,6 +23,7 @@ import {
   isFinal,
 } from './execution.ts';
 import { measure } from './metrics.ts';
+import { amountsOf, cost } from './prices.ts';
 import { publish, publishOnce } from './publish.ts';
 import { stopSandbox } from './sandboxes.ts';
 import {
@@ -32,6 +34,7 @@ import {
   type ExecutionRecord,
   getAttempt,
   getExecution,
+  getSandbox,
   listAttempts,
   listEvents,
   moveAttempt,
@@ -307,6 +310,8 @@ async function conclude(
   measure('ExecutionsEnded', 1, status);
   measure('ExecutionTime', time);
   if (status === 'succeeded') measure('AttemptsBeforeSuccess', ended.attempts);
+  const costs = await estimateCost(ended, attempts);
+  if (costs !== undefined) measure('ExecutionCost', costs * 100);
   const settled = settle(ended, attempts.at(-1), publish);
   const counted = count(
     {
@@ -315,11 +320,37 @@ async function conclude(
       total_time: time,
       prompt_tokens: usage?.prompt_tokens ?? 0,
       completion_tokens: usage?.completion_tokens ?? 0,
+      ...(costs !== undefined && { cost: costs, costed: 1 }),
     },
     ended.error_category,
   );
   await Promise.all([settled, counted]);
   return true;
+}
+
+/**
+ * What an execution that has ended cost in US dollars, without the model: estimated from its course, and of its sandboxes
+ * with the last alone. Undefined where nothing is billed.
+ */
+async function estimateCost(
+  { sandbox_id, attempts: count, created_at, finished_at }: ExecutionRecord,
+  attempts: AttemptRecord[],
+): Promise<number | undefined> {
+  const size = config.sandboxSize;
+  if (!size || !finished_at) return undefined;
+  const sandbox = sandbox_id ? await getSandbox(sandbox_id) : undefined;
+  // A warm one has waited on the pool's account.
+  const since = sandbox && sandbox.created_at > created_at ? sandbox.created_at : created_at;
+  const amounts = amountsOf({
+    attempts: count,
+    generationSeconds: attempts.reduce(
+      (sum, attempt) => sum + seconds(attempt.started_at, attempt.generated_at ?? finished_at),
+      0,
+    ),
+    sandboxSeconds: sandbox ? seconds(since, finished_at) : 0,
+  });
+  const { tasks, rest } = cost(amounts, { ...size, spot: sandbox?.capacity_provider === 'FARGATE_SPOT' });
+  return tasks + rest;
 }
 
 /** What belongs to an end: no sandbox is left, no attempt is left open, the end is published. */

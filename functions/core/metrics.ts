@@ -26,6 +26,8 @@ const known = {
   GenerationTime: { unit: MetricUnit.Seconds },
   PromptTokens: { unit: MetricUnit.Count },
   CompletionTokens: { unit: MetricUnit.Count },
+  /** US cents, estimated from the execution's course; without the model. */
+  ExecutionCost: { unit: MetricUnit.NoUnit },
   /** Seconds that the code ran. */
   RunTime: { unit: MetricUnit.Seconds },
   /** Seconds from a sandbox's plan until it was ready. */

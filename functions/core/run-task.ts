@@ -11,11 +11,14 @@ export interface SandboxPlace {
   assignPublicIp: 'ENABLED' | 'DISABLED';
 }
 
-export const runTaskRequest = (place: SandboxPlace, { sandbox_id, manifest_url }: SandboxToStart) =>
+export const runTaskRequest = (
+  place: SandboxPlace,
+  { sandbox_id, manifest_url, capacity_provider }: SandboxToStart,
+) =>
   ({
     cluster: place.cluster,
     taskDefinition: place.taskDefinition,
-    launchType: 'FARGATE',
+    capacityProviderStrategy: [{ capacityProvider: capacity_provider }],
     // A request that is made again because its answer was lost starts no second task.
     clientToken: sandbox_id,
     // By it SandboxStateChange knows the sandbox of a task that has stopped.

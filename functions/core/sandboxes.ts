@@ -22,6 +22,7 @@ import { measure } from './metrics.ts';
 import { publish } from './publish.ts';
 import {
   assignSandbox,
+  type CapacityProvider,
   claimSandbox,
   createSandbox,
   type ExecutionRecord,
@@ -38,6 +39,7 @@ import { loseTask } from './workflow.ts';
 export interface SandboxToStart {
   sandbox_id: string;
   manifest_url: string;
+  capacity_provider: CapacityProvider;
 }
 
 /** Seconds of its life that a warm sandbox must have left to be given to an execution. */
@@ -51,7 +53,7 @@ export async function acquireSandbox(execution: ExecutionRecord): Promise<Sandbo
   const current = execution.sandbox_id ? await getSandbox(execution.sandbox_id) : undefined;
   if (current && current.status !== 'stopped') {
     const started = current.task_arn || current.status === 'ready';
-    return started ? null : { sandbox_id: current.sandbox_id, manifest_url: await mailboxOf(current) };
+    return started ? null : toStart(current);
   }
   if (config.warmSandboxes > 0) {
     const warm = await claimWarmSandbox(execution);
@@ -105,13 +107,23 @@ export async function planSandbox(executionId?: string): Promise<SandboxToStart>
     created_at: new Date(now).toISOString(),
     expires_at: new Date(now + SANDBOX_LIFETIME * 1000).toISOString(),
     execution_id: executionId,
+    // A run that is lost with its sandbox is done again. A warm one waits for long, and is to be there then.
+    capacity_provider: executionId && config.sandboxSpot ? 'FARGATE_SPOT' : 'FARGATE',
     start_tries: 0,
   };
   await createSandbox(record);
-  return { sandbox_id: record.sandbox_id, manifest_url: await mailboxOf(record) };
+  return toStart(record);
 }
 
-const mailboxOf = (sandbox: SandboxRecord) => createMailbox(sandbox.sandbox_id, new Date(sandbox.expires_at));
+const toStart = async ({
+  sandbox_id,
+  expires_at,
+  capacity_provider = 'FARGATE',
+}: SandboxRecord): Promise<SandboxToStart> => ({
+  sandbox_id,
+  manifest_url: await createMailbox(sandbox_id, new Date(expires_at)),
+  capacity_provider,
+});
 
 /**
  * Stops a sandbox: its record first, so that nothing is sent to it any more, then its task. ECS sends SIGTERM, on

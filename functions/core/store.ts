@@ -131,6 +131,9 @@ export interface QuotaRecord {
 
 export type SandboxStatus = 'starting' | 'ready' | 'stopped';
 
+/** Of ECS. Spot costs a third, and a task may be stopped at any time. */
+export type CapacityProvider = 'FARGATE' | 'FARGATE_SPOT';
+
 export interface SandboxRecord {
   sandbox_id: string;
   status: SandboxStatus;
@@ -138,6 +141,8 @@ export interface SandboxRecord {
   /** When its presigned URLs end. */
   expires_at: string;
   execution_id?: string;
+  /** What its task is asked of first. */
+  capacity_provider?: CapacityProvider;
   task_arn?: string;
   start_tries: number;
   isolation?: Record<string, string>;
@@ -159,6 +164,9 @@ export interface Counters {
   total_time: number;
   prompt_tokens: number;
   completion_tokens: number;
+  /** What the executions cost whose cost was estimated, in US dollars, and how many those are. */
+  cost: number;
+  costed: number;
   errors: Record<string, number>;
 }
 
@@ -669,6 +677,8 @@ export async function getCounters(): Promise<Counters> {
     total_time: of('total_time'),
     prompt_tokens: of('prompt_tokens'),
     completion_tokens: of('completion_tokens'),
+    cost: of('cost'),
+    costed: of('costed'),
     errors: Object.fromEntries(
       Object.entries(item)
         .filter(([name]) => name.startsWith('error_'))

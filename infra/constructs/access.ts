@@ -72,6 +72,10 @@ function settingVariables({ environment, originSecret }: Resources) {
     OPENAI_MODEL: model.name,
     OPENAI_BASE_URL: model.baseUrl ?? OPENAI_URL,
     WARM_SANDBOXES: String(sandbox.warm),
+    SANDBOX_SPOT: sandbox.spot ? 'on' : 'off',
+    SANDBOX_CPU: String(sandbox.cpu),
+    SANDBOX_MEMORY_MIB: String(sandbox.memoryMiB),
+    SANDBOX_ARCHITECTURE: sandbox.architecture,
     SANDBOX_PYTHON_VERSION: imagePython(),
     SANDBOX_PACKAGES: imagePackages().join(','),
     // A reference that CloudFormation resolves: the value is in no template.

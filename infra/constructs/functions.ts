@@ -52,6 +52,9 @@ const STOPS_SANDBOX = {
   SANDBOX: ['GetItem', 'UpdateItem'],
 } as const satisfies Access['items'];
 
+/** What a sandbox's cost is estimated by. */
+const BILLED_SIZE = ['SANDBOX_CPU', 'SANDBOX_MEMORY_MIB', 'SANDBOX_ARCHITECTURE'] as const;
+
 /** The final status, the counters, the end of the sandbox, the last events. */
 const ENDS_EXECUTION = {
   items: {
@@ -62,7 +65,7 @@ const ENDS_EXECUTION = {
   readsFiles: ['executions/*'],
   publishes: true,
   sandboxTasks: ['StopTask'],
-  settings: ['RETENTION_DAYS'],
+  settings: ['RETENTION_DAYS', ...BILLED_SIZE],
 } as const satisfies Access;
 
 /** A mailbox's manifest, and the presigned URLs in it. */
@@ -121,7 +124,7 @@ export const definitions: Record<Handler, Definition> = {
     publishes: true,
     workflow: ['StopExecution'],
     sandboxTasks: ['StopTask'],
-    settings: ['RETENTION_DAYS', 'ORIGIN_SECRET'],
+    settings: ['RETENTION_DAYS', 'ORIGIN_SECRET', ...BILLED_SIZE],
   },
   'api/list-events': { ...EVERY_API, items: { EXECUTION: ['GetItem', 'Query'] } },
   'api/get-artifact': {
@@ -178,7 +181,7 @@ export const definitions: Record<Handler, Definition> = {
     ...PLANS_SANDBOX,
     writesFiles: [...PLANS_SANDBOX.writesFiles, 'jobs/*'],
     publishes: true,
-    settings: ['RETENTION_DAYS', 'WARM_SANDBOXES'],
+    settings: ['RETENTION_DAYS', 'WARM_SANDBOXES', 'SANDBOX_SPOT'],
   },
   'workflow/record-sandbox': {
     timeout: 30,
@@ -256,7 +259,7 @@ export const definitions: Record<Handler, Definition> = {
     ...PLANS_SANDBOX,
     workflow: ['StartExecution'],
     sandboxTasks: ['RunTask', 'StopTask', 'ListTasks', 'DescribeTasks'],
-    settings: ['RETENTION_DAYS', 'WARM_SANDBOXES'],
+    settings: ['RETENTION_DAYS', 'WARM_SANDBOXES', 'SANDBOX_SPOT'],
   },
 };
 

@@ -244,11 +244,12 @@ export class Monitoring extends Construct {
           graph(
             'Failed attempts by category',
             CATEGORIES.map((category) => this.failedAttempts(category, period)),
-            {
-              stacked: true,
-              width: 16,
-            },
+            { stacked: true },
           ),
+          graph('US cents per execution: an estimate, without the model', [
+            this.metric('ExecutionCost', 'Average', period).with({ label: 'mean' }),
+            this.metric('ExecutionCost', 'p90', period).with({ label: 'p90' }),
+          ]),
           graph('Dead letters', [functions.deadLetters.metricApproximateNumberOfMessagesVisible({ period })]),
         ],
         [

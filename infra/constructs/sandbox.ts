@@ -52,6 +52,8 @@ export class Sandbox extends Construct {
       clusterName: clusterName(environment.name),
       vpc: this.network.vpc,
     });
+    // By the property: what the construct library makes of it is a resource of its own that has to be removed first.
+    (this.cluster.node.defaultChild as ecs.CfnCluster).capacityProviders = ['FARGATE', 'FARGATE_SPOT'];
     this.taskArns = Stack.of(this).formatArn({
       service: 'ecs',
       resource: 'task',

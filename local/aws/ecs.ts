@@ -82,6 +82,7 @@ interface Task {
   clusterArn: string;
   taskDefinitionArn: string;
   launchType: 'FARGATE';
+  capacityProviderName?: string;
   lastStatus: TaskStatus;
   desiredStatus: 'RUNNING' | 'STOPPED';
   createdAt: number;
@@ -115,6 +116,11 @@ const runTaskSchema = z.object({
   taskDefinition: z.string(),
   count: z.int().min(1).max(10).default(1),
   clientToken: z.string().max(64).optional(),
+  capacityProviderStrategy: z
+    .array(z.object({ capacityProvider: z.enum(['FARGATE', 'FARGATE_SPOT']) }))
+    .max(1)
+    .default([]),
+  launchType: z.literal('FARGATE').optional(),
   group: z.string().optional(),
   startedBy: z.string().max(128).optional(),
   overrides: overridesSchema.prefault({}),
@@ -252,6 +258,12 @@ export class Ecs {
     if (JSON.stringify(request.overrides).length > MAX_OVERRIDES) {
       throw new AwsError('InvalidParameterException', 'Container Overrides length must be at most 8192');
     }
+    if (request.launchType && request.capacityProviderStrategy.length > 0) {
+      throw new AwsError(
+        'InvalidParameterException',
+        'Specifying both a launch type and capacity provider strategy is not supported.',
+      );
+    }
     const text = JSON.stringify(request);
     const known = clientToken && this.#clientTokens.get(clientToken);
     if (known && known.input !== text) {
@@ -266,7 +278,7 @@ export class Ecs {
     return { tasks, failures: [] };
   }
 
-  #startTask({ overrides, group, startedBy, tags }: RunTaskInput): Task {
+  #startTask({ overrides, group, startedBy, tags, capacityProviderStrategy }: RunTaskInput): Task {
     const { cluster, taskDefinition, startDelay } = this.#options;
     const delay = startDelay?.() ?? 0;
     const arn = (resource: string) => `arn:aws:ecs:${this.#region}:${this.#account}:${resource}`;
@@ -277,6 +289,7 @@ export class Ecs {
       clusterArn: arn(`cluster/${cluster}`),
       taskDefinitionArn: arn(`task-definition/${taskDefinition}:1`),
       launchType: 'FARGATE',
+      capacityProviderName: capacityProviderStrategy[0]?.capacityProvider,
       lastStatus: 'PROVISIONING',
       desiredStatus: 'RUNNING',
       createdAt: now(),

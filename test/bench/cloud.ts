@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DescribeTasksCommand } from '@aws-sdk/client-ecs';
 import { ecs } from '../../functions/core/aws.ts';
 import { config } from '../../functions/core/config.ts';
+import { type Amounts, cost, PRICES_OF, taskSecondPrice } from '../../functions/core/prices.ts';
 import { getExecution, getSandbox, listWarmSandboxes } from '../../functions/core/store.ts';
 import { maintainWarmPool } from '../../functions/core/warm-pool.ts';
 import { python } from '../support/model-server.ts';
@@ -20,7 +21,6 @@ import type { Product } from '../support/product.ts';
 import { START_TIMES, type TaskStarts } from './fargate.ts';
 import { looksForJob } from './looks.ts';
 import { report } from './measure.ts';
-import { type Amounts, cost, PRICES_OF, taskSecondPrice } from './prices.ts';
 import { stateTransitions } from './transitions.ts';
 import { callsOf, sum, UsageMeter } from './usage.ts';
 
@@ -230,14 +230,14 @@ function print(single: Measured[], cold: Measured[][], warm: Measured[]): void {
       return `${((tasks + rest) * 100).toFixed(3)} ¢`;
     });
   line();
-  line(`Cost at a start of ${TYPICAL_START} s, without the model; prices of us-east-1, ${PRICES_OF}`);
+  line(`Cost at a start of ${TYPICAL_START} s, without the model; prices of ${PRICES_OF}`);
   row('one task per attempt', cents(separate));
   row('one sandbox per execution', cents(rests));
   row('warm pool', cents(warm.map(({ amounts }) => amounts)));
   row('  of it all but the task', [
     ...warm.map(({ amounts }) => `${(cost(amounts).rest * 100).toFixed(3)} ¢`),
   ]);
-  line(`  and ${(taskSecondPrice * 3600 * 730).toFixed(0)} USD a month for each sandbox that is kept warm`);
+  line(`  and ${(taskSecondPrice() * 3600 * 730).toFixed(0)} USD a month for each sandbox that is kept warm`);
   line();
 
   const three = ATTEMPTS.indexOf(3);

@@ -1,7 +1,11 @@
 /** The metrics of an execution, as CloudWatch finds them in the log. */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import type * as z from 'zod';
+import type { metricsSchema } from '../../functions/api/get-metrics.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
+
+type Metrics = z.infer<typeof metricsSchema>;
 
 interface Emf {
   _aws: {
@@ -19,7 +23,7 @@ const lines: string[] = [];
 
 beforeAll(async () => {
   vi.spyOn(process.stdout, 'write').mockImplementation((text) => Boolean(lines.push(String(text))));
-  product = await startProduct({ env: { POWERTOOLS_METRICS_DISABLED: 'false' } });
+  product = await startProduct({ env: { POWERTOOLS_METRICS_DISABLED: 'false', SANDBOX_CPU: '1024' } });
 });
 afterAll(async () => {
   await product.close();
@@ -37,9 +41,10 @@ function written(): string[] {
     const [{ Name, Unit } = { Name: '', Unit: '' }] = Metrics;
     const by = (Dimensions[0] ?? []).filter((name) => name !== 'service');
     const dimensions = by.map((name) => `${name}=${record[name]}`).join();
-    const value = Unit === 'Seconds' ? 's' : record[Name];
-    if (Unit === 'Seconds') expect(record[Name]).toBeGreaterThanOrEqual(0);
-    return [Name, dimensions, value].filter((part) => part !== '').join(' ');
+    const measured = Unit === 'Seconds' || Unit === 'None';
+    const value = Unit === 'Seconds' ? 's' : Unit === 'None' ? undefined : record[Name];
+    if (measured) expect(record[Name]).toBeGreaterThanOrEqual(0);
+    return [Name, dimensions, value].filter((part) => part !== '' && part !== undefined).join(' ');
   });
 }
 
@@ -51,6 +56,7 @@ test('an execution that is repaired and then succeeds', async () => {
     'AttemptsFailed category=exception 1',
     'AttemptsFailed category=syntax_error 1',
     ...Array(3).fill('CompletionTokens 5'),
+    'ExecutionCost',
     'ExecutionTime s',
     'ExecutionsEnded status=succeeded 1',
     ...Array(3).fill('GenerationTime s'),
@@ -60,4 +66,22 @@ test('an execution that is repaired and then succeeds', async () => {
     'SandboxStartTime s',
     'WarmHit 0',
   ]);
+});
+
+test('what an execution cost is counted, and told by /metrics', async () => {
+  const before = (await product.call<Metrics>('GET', '/metrics')).body.cost;
+  product.model.replyTo('Costs', python('print(1)'));
+  const { finished_at, created_at } = await product.run({ prompt: 'Costs' });
+  const { cost } = (await product.call<Metrics>('GET', '/metrics')).body;
+  expect(cost?.executions).toBe((before?.executions ?? 0) + 1);
+  // A task is billed for a minute at least.
+  expect(Date.parse(finished_at ?? '') - Date.parse(created_at)).toBeLessThan(50_000);
+  const { amountsOf, cost: priceOf } = await import('../../functions/core/prices.ts');
+  const least = priceOf(amountsOf({ attempts: 1, generationSeconds: 0, sandboxSeconds: 1 }));
+  const cents = 100 * ((cost?.estimated_usd ?? 0) - (before?.estimated_usd ?? 0));
+  expect(cents).toBeGreaterThanOrEqual(100 * (least.tasks + least.rest));
+  expect(cents).toBeLessThan(150 * (least.tasks + least.rest));
+  const text = (await product.call<string>('GET', '/metrics', undefined, { accept: 'text/plain' })).body;
+  expect(text).toContain(`\nexecutor_estimated_cost_usd_total ${cost?.estimated_usd}\n`);
+  expect(text).toContain(`\nexecutor_costed_executions_total ${cost?.executions}\n`);
 });

@@ -104,7 +104,11 @@ test('the upkeep stops a task that nobody waits for', async () => {
   const { createMailbox } = await import('../../functions/core/mailbox.ts');
   const { startSandboxTask } = await import('../../functions/core/warm-pool.ts');
   const manifest_url = await createMailbox('sandbox-orphan', new Date(Date.now() + 3_600_000));
-  const orphan = await startSandboxTask({ sandbox_id: 'sandbox-orphan', manifest_url });
+  const orphan = await startSandboxTask({
+    sandbox_id: 'sandbox-orphan',
+    manifest_url,
+    capacity_provider: 'FARGATE',
+  });
   await upkeep();
   const status = async () => {
     const described = await ecs.send(

@@ -1,14 +1,33 @@
 /** docs/scaling.md: its arithmetic, and the counts that it begins with. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { amountsOf } from '../../functions/core/prices.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
-import { counted, tables } from './model.ts';
+import { counted, execution, tables, typical } from './model.ts';
 
 const text = readFileSync(new URL('../../docs/scaling.md', import.meta.url), 'utf8');
 
 it.each(Object.entries(tables))('shows the table that the numbers give: %s', (_, table) => {
   expect(text).toContain(table);
+});
+
+it('has /metrics estimate the cost of an execution with the same amounts', () => {
+  const { taskSeconds, ...amounts } = amountsOf({
+    attempts: typical.attempts,
+    generationSeconds: typical.attempts * typical.generationSeconds,
+    sandboxSeconds: execution.taskSeconds,
+  });
+  expect(taskSeconds).toEqual([execution.taskSeconds]);
+  const counts: Record<keyof typeof amounts, number> = {
+    ...execution,
+    apiRequests: execution.httpRequests,
+    webSocketMessages: execution.webSocketMessages + execution.webSocketPosts,
+  };
+  for (const [name, amount] of Object.entries(amounts)) {
+    const count = counts[name as keyof typeof amounts];
+    expect(Math.abs(amount - count), `${name}: ${amount}, not ${count}`).toBeLessThanOrEqual(0.1 * count);
+  }
 });
 
 let product: Product;
