@@ -13,13 +13,14 @@ from sandbox.packages import explain_missing
 NETWORK = "the sandbox has no network"
 PROCESSES = "the sandbox runs one process and starts no other programs; threads work"
 SIGNALS = "the sandbox lets a program signal itself only"
-FILES = "the sandbox lets a program read and write in its working folder only"
+FILES = "the sandbox lets a program read and write in its working folder only: use a relative path without .."
 CALLS = "the sandbox does not allow this system call"
 THREADS = f"the sandbox limits memory and the number of threads, which is {confinement.MOST_THREADS}"
 INPUT = "the program has no input: put its values into the code"
 FILE_SIZE = "the sandbox limits the size of a file"
 OPEN_FILES = "the sandbox limits the number of open files"
 
+_NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EROFS, errno.EXDEV}
 _FORBIDDEN = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAGAIN}
 _PROCESS_WORDS = re.compile(r"\b(fork\w*|exec[lv]\w*|(posix_)?spawn\w*|[pP]open|system|Process|Pool)\b")
 _SIGNAL_WORDS = re.compile(r"\b(kill\w*|send_signal|pidfd\w*)\b")
@@ -65,7 +66,7 @@ def _explain_one(error: BaseException) -> str | None:
     if error.errno == errno.EMFILE:
         return OPEN_FILES
     if error.errno not in _FORBIDDEN:
-        return None
+        return FILES if error.errno in _NO_SUCH_FILE and _is_elsewhere(error) else None
     path, line = _where(error)
     module, folder = os.path.basename(path), os.path.basename(os.path.dirname(path))
     if module in _NETWORK_MODULES:
@@ -76,7 +77,20 @@ def _explain_one(error: BaseException) -> str | None:
         return SIGNALS
     if _NETWORK_WORDS.search(line):
         return NETWORK
-    return FILES if error.errno == errno.EACCES else CALLS
+    return FILES if error.errno == errno.EACCES or _is_elsewhere(error) else CALLS
+
+
+def _is_elsewhere(error: OSError) -> bool:
+    """Whether the error is about an absolute path outside the working folder, or one that leads out of it."""
+    names = [os.fsdecode(one) for one in (error.filename, error.filename2) if isinstance(one, str | bytes)]
+    try:
+        folder = os.getcwd()
+    except OSError:  # the code has removed it
+        return False
+    return any(
+        path.startswith(("/", "..")) and path != folder and not path.startswith(f"{folder}/")
+        for path in map(os.path.normpath, names)
+    )
 
 
 def _where(error: BaseException) -> tuple[str, str]:

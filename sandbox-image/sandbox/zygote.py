@@ -28,7 +28,7 @@ import traceback
 import warnings
 from typing import Any, NoReturn
 
-from sandbox import confinement, figures, harness, linux, packages, processes
+from sandbox import confinement, figures, harness, linux, one_process, packages, processes
 from sandbox.channel import HARNESS_BROKEN
 from sandbox.confinement import Confinement
 from sandbox.pristine import Pristine
@@ -50,6 +50,7 @@ def main(settings: dict[str, Any]) -> NoReturn:
     _prefer_being_killed()
     linux.hide_memory()
     linux.adopt_orphans()
+    one_process.use_locks_of_threads()
     if settings["preload"]:
         _preload()
     rules = confinement.prepare(

@@ -174,6 +174,10 @@ class HonestCodeTest(unittest.TestCase):
             "import os; os.kill(1, 0)": "signal itself only",
             "open('/etc/passwd')": "in its working folder only",
             "open('/tmp/x', 'w')": "in its working folder only",
+            "open('/nowhere/x.csv')": "in its working folder only: use a relative path",
+            "import os; os.mkdir('/data')": "in its working folder only: use a relative path",
+            "from pathlib import Path; Path('../../../nowhere/x').read_text()": "in its working folder only",
+            "import os; os.rename('x', '/nowhere/x')": "in its working folder only",
             "input('your name: ')": "the program has no input",
             "x = [open(f'{n}', 'w') for n in range(1000)]": "limits the number of open files",
             "import os; os.chroot('.')": "does not allow this system call",
@@ -184,6 +188,29 @@ class HonestCodeTest(unittest.TestCase):
                 result = self.sandbox.run(code)
                 self.assertEqual(result["error_category"], "exception")
                 self.assertIn(told, result["error"])
+
+    def test_a_missing_file_of_the_working_folder_is_not_the_sandbox_s_doing(self) -> None:
+        for code in ("open('x.csv')", "import os; open(os.path.abspath('x.csv'))", "open('a/../x.csv')"):
+            with self.subTest(code):
+                result = self.sandbox.run(code)
+                self.assertRegex(result["error"], r"^FileNotFoundError: .*x\.csv'$")
+
+    def test_what_multiprocessing_has_for_threads_works(self) -> None:
+        result = self.sandbox.run(
+            """
+            import multiprocessing as mp
+            import multiprocessing.dummy
+            from multiprocessing.pool import ThreadPool
+
+            with ThreadPool(3) as pool, multiprocessing.dummy.Pool(2) as other:
+                print(pool.map(abs, [-1, -2]), other.map(len, ["ab"]), mp.cpu_count() > 0)
+            queue = mp.Queue()
+            queue.put("x")
+            with mp.Lock(), mp.RLock(), mp.Semaphore(2), mp.Condition():
+                print(queue.get(), mp.Event().is_set())
+            """
+        )
+        self.assertEqual(result["output"], "[1, 2] [2] True\nx False\n", result)
 
 
 @unittest.skipUnless(can_be_nobody(), "needs root, and a Python that every user can read")
