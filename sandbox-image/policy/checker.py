@@ -711,8 +711,12 @@ class Checker(ast.NodeVisitor):
             self.check_text(node, text)
 
     visit_Constant = visit_text
-    visit_BinOp = visit_text
     visit_JoinedStr = visit_text
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        if isinstance(node.op, ast.Div) and "pathlib.Path()" in self.resolve(node.left):
+            self.check_path(node.right)
+        self.visit_text(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         paths = self.resolve(node)

@@ -17,7 +17,11 @@ from typing import Any
 TABLE: dict[str, Any] = json.loads(Path(__file__).with_name("rules.json").read_text("utf-8"))
 
 # The longest dotted path in the table, in parts.
-MAX_PARTS = max(name.count(".") for entry in TABLE["names"] for name in entry["names"]) + 1
+MAX_PARTS = 1 + max(
+    name.count(".")
+    for names in (*(entry["names"] for entry in TABLE["names"]), TABLE["paths"]["functions"])
+    for name in names
+)
 
 PROFILES: tuple[str, ...] = tuple(TABLE["profiles"])
 
@@ -95,15 +99,20 @@ class Rules:
         return module in self.modules
 
     def join(self, path: str, name: str) -> str:
-        """The path of attribute `name` of `path`. A module reached through another one counts as itself."""
+        """The path of attribute `name` of `path`. A module reached through another one counts as itself.
+
+        Modules of the standard library import each other under their own names; elsewhere `scipy.signal` and
+        `numpy.trace` are namesakes, and only a leading underscore or the most usual names tell.
+        """
         whole = f"{path}.{name}"
         if whole in self.other_names:
             return self.other_names[whole]
         module = module_name(name)
         is_own = module == path or whole in self.names or whole in self.modules_of_their_own
-        is_known = module in self.reexported or (module in MODULES_WITH_RULES and is_reexported(path, name))
-        if is_known and not is_own:
-            return self.other_names.get(module, module)
+        if not is_own and "(" not in path:
+            is_known = name.startswith("_") or (is_of_standard_library(path) and not is_class(path))
+            if module in self.reexported or (is_known and module in MODULES_WITH_RULES):
+                return self.other_names.get(module, module)
         return whole if path.count(".") < MAX_PARTS else path
 
     def canonical(self, dotted: str) -> str:
@@ -122,15 +131,9 @@ MODULES_WITH_RULES = frozenset(
 ) - {"builtins"}
 
 
-def is_reexported(path: str, name: str) -> bool:
-    """Whether attribute `name`, called as a module that has rules, is that module rather than a namesake.
-
-    Modules of the standard library import each other under their own names; elsewhere `scipy.signal` and
-    `numpy.trace` are namesakes, and only a leading underscore tells. Classes have no modules as attributes.
-    """
-    if path.rpartition(".")[2][:1].isupper() or "(" in path:
-        return False
-    return name.startswith("_") or is_of_standard_library(path)
+def is_class(path: str) -> bool:
+    """As far as its name tells."""
+    return path.rpartition(".")[2][:1].isupper()
 
 
 def is_of_standard_library(path: str) -> bool:
