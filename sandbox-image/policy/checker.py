@@ -202,12 +202,14 @@ class Checker(ast.NodeVisitor):
         """What a key of a namespace stands for, as in `globals()['os']` and `sys.modules['os']`."""
         if key is None:
             return set()
-        match value:
-            case ast.Call(func=function) if self.resolve(function) & NAMESPACE_FUNCTIONS:
+        match value:  # never deep, so that chains of keys cost no more than they are long
+            case ast.Call(func=ast.Name() as function) if self.resolve(function) & NAMESPACE_FUNCTIONS:
                 return self.resolve_name(key)
             case ast.Attribute(attr=name) if name in NAMESPACE_ATTRIBUTES:
                 return self.resolve_name(key) or self.module_called(key)
-        return self.module_called(key) if "sys.modules" in self.resolve(value) else set()
+            case ast.Name() | ast.Attribute(value=ast.Name()) if "sys.modules" in self.resolve(value):
+                return self.module_called(key)
+        return set()
 
     def module_called(self, name: str) -> set[str]:
         path = self.rules.canonical(name)

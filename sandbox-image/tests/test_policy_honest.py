@@ -695,7 +695,143 @@ print(Account(3) is Account(4), Dynamic.created_by, Account.balance.name)
 """,
 }
 
+PROGRAMS |= {
+    "results in files": """
+import csv
+import io
+import json
+import logging
+import sqlite3
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+folder = Path("out")
+folder.mkdir(exist_ok=True)
+(folder / "report.html").write_text("<h1>Report</h1>", encoding="utf-8")
+Path(f"{folder}/data.json").write_text(json.dumps({"a": 1}))
+table = io.StringIO()
+csv.writer(table).writerows([["a", 1], ["b", 2]])
+(folder / "table.csv").write_text(table.getvalue())
+for path in sorted(folder.glob("*.csv")):
+    print(path.name, path.stat().st_size, path.suffix, path.parent, path.exists(), path.read_text())
+logging.basicConfig(filename="run.log", level=logging.INFO, force=True)
+root = ET.Element("items")
+ET.SubElement(root, "item", name="x").text = "/etc/passwd"
+ET.ElementTree(root).write("items.xml", encoding="unicode")
+with sqlite3.connect("people.db") as connection:
+    connection.execute("create table if not exists people (name text)")
+""",
+    "archives in memory": """
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+
+buffer = io.BytesIO()
+with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    archive.writestr("folder/a.txt", "hello")
+buffer.seek(0)
+with zipfile.ZipFile(buffer) as archive:
+    print(archive.namelist(), archive.read("folder/a.txt"), archive.testzip())
+packed = io.BytesIO()
+with gzip.GzipFile(fileobj=packed, mode="wb") as file:
+    file.write(b"x" * 100)
+print(len(packed.getvalue()), bz2.decompress(bz2.compress(b"x")), lzma.decompress(lzma.compress(b"x")))
+with tarfile.open(fileobj=io.BytesIO(), mode="w") as tar:
+    tar.addfile(tarfile.TarInfo("a"), io.BytesIO())
+""",
+    "modules and queues passed on": """
+import inspect
+import json
+import logging
+import logging.handlers
+import math
+import queue
+import random
+
+FORMATS = {"json": json, "math": math}
+print(math, FORMATS["json"].dumps([1]), [name for name, _ in inspect.getmembers(math)])
+
+def shuffled(items, rng=random):
+    return rng.sample(items, len(items))
+
+class Game:
+    def __init__(self, source=random):
+        self.source = source
+
+    def roll(self):
+        return self.source.randint(1, 6)
+
+print(shuffled([1, 2]), Game().roll(), Game(random.Random(1)).roll(), logging is None)
+records = queue.Queue()
+logging.getLogger().addHandler(logging.handlers.QueueHandler(records))
+log = logging
+log.info("told")
+""",
+}
+
 STANDARD_PROGRAMS: dict[str, str] = {
+    "what teaching code shows": """
+import doctest
+import gc
+import inspect
+import marshal
+import multiprocessing as mp
+import multiprocessing.dummy
+import os
+import pickle
+import shelve
+import sys
+import timeit
+from collections import *
+from multiprocessing.pool import ThreadPool
+from numpy import *
+from os.path import *
+
+class Base:
+    pass
+
+class Child(Base):
+    def __reduce__(self):
+        return (Child, ())
+
+def outer():
+    x = 1
+    def inner():
+        return x
+    return inner
+
+print(pickle.loads(pickle.dumps(Child())), marshal.loads(marshal.dumps([1])))
+print(locals(), globals()["Base"], vars(), vars(Child), Child.__dict__, math.__dict__["pi"])
+print(Base.__subclasses__(), Child.__mro__, Child.__bases__, "".__class__.__base__.__subclasses__())
+print(outer().__closure__[0].cell_contents, outer.__code__.co_varnames, outer.__globals__["Base"])
+print(eval("1 + 1"), timeit.timeit("sum(range(10))", setup="x = 1", number=10))
+exec("y = 2")
+exec(compile("z = 3", "f", "exec"), {"x": 1})
+print(__import__("math").pi, inspect.currentframe().f_back, sys._getframe().f_lineno)
+print(mp.cpu_count(), os.cpu_count(), sys.getsizeof([]), sys.modules["math"], "os" in sys.modules)
+with ThreadPool(2) as pool, multiprocessing.dummy.Pool(2) as other:
+    print(pool.map(abs, [-1]), other.map(len, ["a"]))
+print("{0.__class__.__mro__}".format(1), getattr(Child, "__name__"), gc.collect())
+for module in (os, sys):
+    print(module.__name__, hasattr(os, "fork"), dir(os)[:3], os.name)
+if __name__ == "__main__":
+    doctest.testmod()
+""",
+    "modules by name": """
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+import runpy
+
+for name in ("json", "math"):
+    module = importlib.import_module(name)
+    print(module.__name__, importlib.util.find_spec(name), importlib.metadata.packages_distributions())
+print([found.name for found in pkgutil.iter_modules()][:3])
+""",
     "files in the working folder": """
 import glob
 import os
