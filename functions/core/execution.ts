@@ -48,7 +48,7 @@ export const text = (max: number) =>
 export const policySchema = z.enum(['strict', 'standard']).meta({
   description:
     'The rules that code must pass before it is run. `strict`: no os, sys, subprocess, open, eval, … ' +
-    '`standard`: all but network, processes, native code, a display and a user, which the sandbox has not.',
+    '`standard`: all but network, processes, native code, a display and a user: the sandbox has none.',
 });
 export type Policy = z.infer<typeof policySchema>;
 

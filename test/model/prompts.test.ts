@@ -40,6 +40,7 @@ it('generation', () => {
     - The program must end by itself within 30 seconds.
     - Use the standard library; take numpy, pandas or matplotlib only if the task cannot do without, as they may be missing.
     - Do not hide errors behind a try that only prints them: an error that is raised can be repaired.
+    - Files that the program writes into its working folder are kept for the user; use relative paths.
     - Figures of matplotlib are saved by themselves when the program ends; do not call show().
 
     The program is checked before it is run. Policy "strict":
@@ -118,6 +119,7 @@ it('repair after an exception', () => {
     - The program must end by itself within 30 seconds.
     - Use the standard library; take numpy, pandas or matplotlib only if the task cannot do without, as they may be missing.
     - Do not hide errors behind a try that only prints them: an error that is raised can be repaired.
+    - Files that the program writes into its working folder are kept for the user; use relative paths.
     - Figures of matplotlib are saved by themselves when the program ends; do not call show().
 
     The program is checked before it is run. Policy "strict":

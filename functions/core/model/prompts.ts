@@ -105,7 +105,8 @@ function systemPrompt({ policy, timeout, packages }: Task): string {
 - The program must end by itself within ${timeout} seconds.
 - ${available}
 - Do not hide errors behind a try that only prints them: an error that is raised can be repaired.
-${policy === 'standard' ? '- Files that the program writes into its working folder are kept for the user; use relative paths.\n' : ''}${figures ? '- Figures of matplotlib are saved by themselves when the program ends; do not call show().\n' : ''}
+- Files that the program writes into its working folder are kept for the user; use relative paths.
+${figures ? '- Figures of matplotlib are saved by themselves when the program ends; do not call show().\n' : ''}
 The program is checked before it is run. Policy "${policy}":
 
 ${rules.profiles[policy].summary.map((sentence) => `- ${sentence}`).join('\n')}
