@@ -47,20 +47,29 @@ export const inJson = (json: string) =>
       .join(''),
   );
 
-/** A line of ours, broken where a terminal would break it, so that no part of it begins at the left edge. */
+/** A line of ours, broken before the terminal breaks it, so that no part of it begins at the left edge. */
 export function fold(line: string, columns: number): string {
-  let column = 0;
   let folded = '';
-  for (const character of line) {
-    const width = columnsOf(character);
-    if (column > 0 && column + width > columns) {
-      folded += '\n  ';
-      column = 2;
+  let column = 0;
+  const add = (text: string) => {
+    folded += text;
+    column += columnsOf(text);
+  };
+  const breakLine = () => {
+    folded = `${folded.trimEnd()}\n`;
+    column = 0;
+    add('  ');
+  };
+  for (const word of line.split(/(?<= )/)) {
+    const isLong = columnsOf(word.trimEnd()) > columns - 2;
+    if (!isLong && column + columnsOf(word.trimEnd()) > columns) breakLine();
+    // One that no line has room for is broken where the line ends.
+    for (const part of isLong ? word : [word]) {
+      if (isLong && column + columnsOf(part) > columns) breakLine();
+      add(part);
     }
-    folded += character;
-    column += width;
   }
-  return folded;
+  return folded.trimEnd();
 }
 
 export interface PrintableOptions {

@@ -191,6 +191,9 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
 
     await endpoint.resume();
     closers.push(await startUpkeep(invoke));
+    // What functions still do then finds nothing to do it with, and is done at the next start: that is no news.
+    const { logger } = await import('../functions/core/logger.ts');
+    closers.push(async () => logger.setLogLevel('SILENT'));
 
     return {
       url: front.url,

@@ -185,6 +185,20 @@ describe('npm run execute', () => {
     expect(JSON.parse(stdout).final_result.output).toBe('alone\n');
   });
 
+  test('a runtime of its own ends as quietly when nobody reads on', async () => {
+    // It is still writing when the runtime ends.
+    const lines = python('print("one line of many")\n'.repeat(2_000));
+    product.model.replyTo('Nobody reads', { text: lines, pieceSize: 50, pieceDelay: 5 });
+    const env = { PORT: '1', DATA_DIR: path.join(folder, 'data') };
+    const { child, exited } = start(['Nobody reads'], env);
+    const stderr = text(child.stderr);
+    for await (const piece of child.stdout.iterator({ destroyOnReturn: true })) {
+      if (String(piece).includes('Attempt 1')) break;
+    }
+    expect(await exited).toBe(141);
+    expect(await stderr).toBe('');
+  });
+
   test('a wrong setting is named', async () => {
     const { stderr, code } = await execute(['x'], { PORT: '1', SANDBOX: 'maybe' });
     expect(code).toBe(2);

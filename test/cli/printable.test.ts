@@ -135,7 +135,18 @@ test('whatever the bytes and however they are split: only colours, signs and our
 
 test('in a line of ours there are no line ends, colours or commands', () => {
   expect(inLine('a.txt\n✓ succeeded\r\x1b[2J\u202e')).toBe('a.txt ✓ succeeded ␛[2J<U+202E>');
-  expect(fold('✗ a long error', 10)).toBe('✗ a long e\n  rror');
+});
+
+test('a line of ours is broken between words, or in one that is too long', () => {
+  expect(fold('✗ a long error', 10)).toBe('✗ a long\n  error');
+  expect(fold('✗ 漢漢漢漢 x', 8)).toBe('✗ 漢漢漢\n  漢 x');
+  expect(fold('▸ abcdefghij klm', 8)).toBe('▸ abcdef\n  ghij\n  klm');
+  expect(fold('exactly ten', 11)).toBe('exactly ten');
+  for (const line of fold(`${'word '.repeat(30)}${'x'.repeat(50)}✓ end`, 20)
+    .split('\n')
+    .slice(1)) {
+    expect(line).toMatch(/^ {2}.{1,18}$/);
+  }
 });
 
 test('JSON stays the same JSON', () => {
