@@ -6,7 +6,10 @@ import { packagesAdvice, packagesInBrief } from './packages.ts';
 import { type Runtime, startRuntime } from './runtime.ts';
 import { readSettings, type Settings } from './settings.ts';
 
-async function announce({ url, awsUrl, model, sandbox }: Runtime, settings: Settings): Promise<void> {
+async function announce(
+  { url, awsUrl, model, sandbox, notices }: Runtime,
+  settings: Settings,
+): Promise<void> {
   const advice = await packagesAdvice(sandbox.packages, settings);
   const rows = [
     ['page and API', url],
@@ -28,6 +31,7 @@ async function announce({ url, awsUrl, model, sandbox }: Runtime, settings: Sett
     ['data', settings.dataDir],
   ];
   const lines = rows.map(([name = '', value]) => `  ${name.padEnd(13)} ${value}`);
+  for (const notice of notices) process.stderr.write(`\n${notice}\n`);
   process.stdout.write(
     `\nRecursive AI Executor is ready.\n\n${lines.join('\n')}\n\nCtrl-C stops it and everything it started.\n`,
   );

@@ -41,6 +41,8 @@ export interface Runtime {
   model: { name: string; url: string; demo: boolean };
   /** What a sandbox is here. */
   sandbox: SandboxDescription;
+  /** What was found in the data folder that could not be used, a sentence each. */
+  notices: string[];
   close(): Promise<void>;
 }
 
@@ -204,6 +206,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
         demo: !settings.hasModel,
       },
       sandbox,
+      notices: endpoint.notices,
       close,
     };
   } catch (error) {

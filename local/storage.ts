@@ -1,8 +1,10 @@
 /** The table and the bucket of the local runtime, made through the SDK as anyone would. */
 import {
   CreateTableCommand,
+  DescribeTimeToLiveCommand,
   DynamoDBClient,
   ResourceInUseException,
+  UpdateTimeToLiveCommand,
   waitUntilTableExists,
 } from '@aws-sdk/client-dynamodb';
 import { BucketAlreadyOwnedByYou, CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
@@ -17,6 +19,7 @@ export async function createStorage(tableName: string, bucketName: string): Prom
     { client, maxWaitTime: 30, minDelay: 0.02, maxDelay: 0.5 },
     { TableName: tableName },
   );
+  await enableTimeToLive(client, tableName);
   await unlessItExists(new S3Client().send(new CreateBucketCommand({ Bucket: bucketName })));
 }
 
@@ -39,6 +42,13 @@ function createTable(client: DynamoDBClient, tableName: string) {
       })),
     }),
   );
+}
+
+async function enableTimeToLive(client: DynamoDBClient, TableName: string): Promise<void> {
+  const { TimeToLiveDescription } = await client.send(new DescribeTimeToLiveCommand({ TableName }));
+  if (TimeToLiveDescription?.TimeToLiveStatus === 'ENABLED') return;
+  const TimeToLiveSpecification = { AttributeName: table.timeToLive, Enabled: true };
+  await client.send(new UpdateTimeToLiveCommand({ TableName, TimeToLiveSpecification }));
 }
 
 const keySchema = (key: { partitionKey: string; sortKey: string }) => [

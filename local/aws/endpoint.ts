@@ -2,7 +2,7 @@
  * The local AWS endpoint: one HTTP server on the loopback interface that speaks the wire protocols of the services
  * that the functions use, so that any AWS SDK or the AWS CLI works against it with AWS_ENDPOINT_URL set.
  *
- *   X-Amz-Target: DynamoDB_20120810.*                      dynamodb.ts
+ *   X-Amz-Target: DynamoDB_20120810.*                      dynamodb/service.ts
  *   X-Amz-Target: AWSStepFunctions.*                       step-functions.ts
  *   X-Amz-Target: AmazonEC2ContainerServiceV20141113.*     ecs.ts
  *   /@connections/{id}                                     websocket.ts
@@ -17,7 +17,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { S3Event } from 'aws-lambda';
 import { Delivery } from './delivery.ts';
-import { openDynamoDb } from './dynamodb.ts';
+import { openDynamoDb } from './dynamodb/service.ts';
 import { checkDocker, Ecs, type EcsOptions, type TaskStateChangeEvent } from './ecs.ts';
 import {
   AwsError,
@@ -70,6 +70,8 @@ export interface Endpoint {
   region: string;
   /** For AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; the same in every life on the same folder. */
   credentials: Credentials;
+  /** What was found in the folder that could not be used, a sentence each. */
+  notices: string[];
   /** Connections to browsers; the front gives it upgrade requests. */
   webSocket: WebSocketApi;
   /**
@@ -105,10 +107,9 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
   const inData = (name: string) => path.join(dataDir, name);
   if (options.ecs.launcher.kind === 'docker') await checkDocker(options.ecs.launcher.image);
   // Other users, those that attempts run as among them, have no business there.
-  for (const name of ['dynamodb', 's3', 'step-functions'])
-    fs.mkdirSync(inData(name), { recursive: true, mode: 0o700 });
+  for (const name of ['s3', 'step-functions']) fs.mkdirSync(inData(name), { recursive: true, mode: 0o700 });
   // First, as its lock keeps a second process out of the folder.
-  const dynamodb = await openDynamoDb(inData('dynamodb'));
+  const dynamodb = openDynamoDb(inData('dynamodb'));
   const webSocket = new WebSocketApi(log);
   try {
     const credentials = loadCredentials(inData('credentials.json'));
@@ -164,6 +165,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       region,
       // A copy: the SDK writes into the credentials it is given.
       credentials: { ...credentials },
+      notices: dynamodb.notices,
       webSocket,
       async resume() {
         await ecs.resume();
@@ -175,12 +177,12 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
         await ecs.close();
         await Promise.all([notifications, taskEvents, workflowEvents].map((delivery) => delivery.close()));
         await closeServer(server);
-        await dynamodb.close();
+        dynamodb.close();
       },
     };
   } catch (error) {
     webSocket.close();
-    await dynamodb.close();
+    dynamodb.close();
     throw error;
   }
 }

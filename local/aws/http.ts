@@ -23,6 +23,8 @@ export class AwsError extends Error {
     readonly code: string,
     message: string,
     readonly status = 400,
+    /** What the protocol's answer holds besides code and message. */
+    readonly details: object = {},
   ) {
     super(message);
     this.name = code;

@@ -44,7 +44,11 @@ export async function callJsonService(
 }
 
 export function jsonError(service: JsonService, error: AwsError): EndpointResponse {
-  return jsonResponse(service, error.status, { __type: error.code, message: error.message });
+  return jsonResponse(service, error.status, {
+    __type: error.code,
+    message: error.message,
+    ...error.details,
+  });
 }
 
 function jsonResponse(service: JsonService, status: number, value: object): EndpointResponse {

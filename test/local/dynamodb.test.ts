@@ -1,15 +1,15 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import path from 'node:path';
 import {
   CreateTableCommand,
   DescribeTableCommand,
   DynamoDBClient,
-  UpdateTimeToLiveCommand,
+  ListBackupsCommand,
   waitUntilTableExists,
 } from '@aws-sdk/client-dynamodb';
 import {
-  BatchWriteCommand,
   DeleteCommand,
   DynamoDBDocumentClient,
   GetCommand,
@@ -17,7 +17,9 @@ import {
   QueryCommand,
   UpdateCommand,
 } from '@aws-sdk/lib-dynamodb';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import Database from 'libsql';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ItemDatabase } from '../../local/aws/dynamodb/database.ts';
 import { type Endpoint, startEndpoint } from '../../local/aws/endpoint.ts';
 import { startTestEndpoint, temporaryFolder, testOptions } from './support.ts';
 
@@ -108,8 +110,7 @@ test('counters count every addition', async () => {
 
 test('queries page through a partition and an index, in both directions', async () => {
   const items = Array.from({ length: 5 }, (_, i) => ({ pk: 'many', sk: `k${i}`, owner: 'me', i }));
-  const RequestItems = { [TableName]: items.map((Item) => ({ PutRequest: { Item } })) };
-  await documents.send(new BatchWriteCommand({ RequestItems }));
+  for (const Item of items) await documents.send(new PutCommand({ TableName, Item }));
   const first = await documents.send(
     new QueryCommand({
       TableName,
@@ -143,11 +144,7 @@ test('queries page through a partition and an index, in both directions', async 
 });
 
 test('an operation that is not there says what is', async () => {
-  const command = new UpdateTimeToLiveCommand({
-    TableName,
-    TimeToLiveSpecification: { AttributeName: 'expires', Enabled: true },
-  });
-  await expect(client.send(command)).rejects.toMatchObject({
+  await expect(client.send(new ListBackupsCommand({ TableName }))).rejects.toMatchObject({
     name: 'UnknownOperationException',
     message: expect.stringContaining('PutItem'),
   });
@@ -213,3 +210,127 @@ test('what was answered survives a kill', async () => {
   expect(Item).toEqual({ pk: 'kept', sk: '1' });
   await again.close();
 });
+
+describe('what an earlier life left', () => {
+  const item = { pk: { S: 'a' }, sk: { S: '1' } };
+  const database = (dataDir: string) => path.join(dataDir, 'dynamodb', 'tables.sqlite');
+  const filled = () => {
+    const dataDir = temporaryFolder();
+    fs.mkdirSync(path.dirname(database(dataDir)));
+    const items = new ItemDatabase(database(dataDir));
+    const table = {
+      name: TableName,
+      created: 0,
+      keys: { partition: 'pk', sort: 'sk' },
+      indexes: {},
+      timeToLive: 'expires',
+    };
+    items.putTable(table);
+    items.transaction(() => {
+      items.put(table, ['a', '1'], item);
+      items.put(table, ['b', '1'], { ...item, expires: { N: '1000' } });
+    });
+    return { dataDir, items };
+  };
+
+  test('expired items are removed, others stay', () => {
+    const { items } = filled();
+    items.deleteExpired(1000);
+    expect(items.get(TableName, ['b', '1'])).toBeDefined();
+    items.deleteExpired(1001);
+    expect(items.get(TableName, ['b', '1'])).toBeUndefined();
+    expect(items.get(TableName, ['a', '1'])).toEqual(item);
+    items.close();
+  });
+
+  test.each([
+    ['overwritten', (file: string) => fs.writeFileSync(file, 'no database'.repeat(1000))],
+    ['cut', (file: string) => fs.truncateSync(file, 5000)],
+    ['empty', (file: string) => fs.truncateSync(file, 0)],
+  ])('a file that is %s is kept aside, and said', async (_how, damage) => {
+    const { dataDir, items } = filled();
+    items.close();
+    fs.rmSync(`${database(dataDir)}-wal`, { force: true });
+    damage(database(dataDir));
+    const damaged = fs.readFileSync(database(dataDir));
+    const opened = await startEndpoint(testOptions({ dataDir }));
+    expect(opened.notices).toEqual([expect.stringMatching(/tables\.sqlite is damaged .* kept as /)]);
+    const [, kept = ''] = /kept as (\S+),/.exec(opened.notices[0] ?? '') ?? [];
+    expect(fs.readFileSync(kept)).toEqual(damaged);
+    await opened.close();
+    const again = await startEndpoint(testOptions({ dataDir }));
+    expect(again.notices).toEqual([]);
+    await again.close();
+  });
+
+  test('the files of an earlier version are kept aside, and said', async () => {
+    const dataDir = temporaryFolder();
+    const folder = path.join(dataDir, 'dynamodb');
+    fs.mkdirSync(folder);
+    for (const file of ['CURRENT', 'MANIFEST-000002', '000003.log'])
+      fs.writeFileSync(path.join(folder, file), file);
+    const opened = await startEndpoint(testOptions({ dataDir }));
+    expect(opened.notices).toEqual([expect.stringMatching(/earlier version \(LevelDB\).* kept in /)]);
+    const [, kept = ''] = /kept in (\S+)\.$/.exec(opened.notices[0] ?? '') ?? [];
+    expect(fs.readdirSync(kept).sort()).toEqual(['000003.log', 'CURRENT', 'MANIFEST-000002']);
+    await opened.close();
+  });
+
+  test('the files of a newer version are left alone', async () => {
+    const { dataDir, items } = filled();
+    items.close();
+    const file = new Database(database(dataDir));
+    file.exec('PRAGMA user_version = 99');
+    file.close();
+    await expect(startEndpoint(testOptions({ dataDir }))).rejects.toThrow(/newer version \(its format is 99/);
+  });
+});
+
+/** The disk of a test: a file system of its own, which only root may mount. */
+const smallDisk = process.getuid?.() === 0 && spawnSync('mount', ['--version']).status === 0;
+
+test.runIf(smallDisk)(
+  'a full disk fails writes, loses none that succeeded, and is forgotten once there is room',
+  async () => {
+    const dataDir = temporaryFolder();
+    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', dataDir]).status).toBe(0);
+    try {
+      const first = await startEndpoint(testOptions({ dataDir }));
+      const on = (of: Endpoint) =>
+        new DynamoDBClient({ endpoint: of.url, credentials: { ...of.credentials }, maxAttempts: 1 });
+      await createTable(on(first));
+      const writer = DynamoDBDocumentClient.from(on(first));
+      const written = new Map<string, string>();
+      const refused: unknown[] = [];
+      const put = async (pk: string, text: string) => {
+        try {
+          await writer.send(new PutCommand({ TableName, Item: { pk, sk: '1', text } }));
+          written.set(pk, text);
+        } catch (error) {
+          refused.push(error);
+        }
+      };
+      const filler = path.join(dataDir, 'filler');
+      for (let n = 0; n < 20; n++) await put(`before-${n}`, 'x'.repeat(2000));
+      expect(() => fs.writeFileSync(filler, Buffer.alloc(16e6))).toThrow('ENOSPC');
+      for (let n = 0; n < 40; n++) await put(`before-${n % 20}`, `changed ${n}`.padEnd(20_000));
+      expect(refused.length).toBeGreaterThan(0);
+      expect(refused[0]).toMatchObject({ name: 'InternalServerError', $fault: 'server' });
+      fs.rmSync(filler);
+      refused.length = 0;
+      for (let n = 0; n < 40; n++) await put(`after-${n}`, 'y'.repeat(2000));
+      expect(refused).toEqual([]);
+      await first.close();
+
+      const again = await startEndpoint(testOptions({ dataDir }));
+      const reader = DynamoDBDocumentClient.from(on(again));
+      for (const [pk, text] of written) {
+        const { Item } = await reader.send(new GetCommand({ TableName, Key: { pk, sk: '1' } }));
+        expect(Item?.text).toBe(text);
+      }
+      await again.close();
+    } finally {
+      spawnSync('umount', ['--lazy', dataDir]);
+    }
+  },
+);

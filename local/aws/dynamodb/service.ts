@@ -1,0 +1,156 @@
+/**
+ * DynamoDB over its JSON protocol, on one SQLite file: the operations and the parameters that code here uses. Whatever
+ * else a request holds is refused by name, so that nothing runs here of which a part was silently left out.
+ *
+ * Left out on purpose: batches, sets, capacity, streams, backups, parallel scans, key types other than S, and the
+ * parameters from before expressions.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import * as z from 'zod';
+import { ConfigurationError } from '../../../functions/core/errors.ts';
+import { AwsError } from '../http.ts';
+import { type JsonService, operation } from '../json-protocol.ts';
+import { setAside } from '../set-aside.ts';
+import { ItemDatabase, storageFailure } from './database.ts';
+import {
+  createTable,
+  get,
+  put,
+  query,
+  remove,
+  scan,
+  tableName,
+  transaction,
+  update,
+  type Write,
+} from './requests.ts';
+import { Tables } from './tables.ts';
+import { invalid } from './values.ts';
+
+const SWEEP_MS = 60_000;
+
+export interface DynamoDb extends JsonService {
+  /** What was found in the folder that could not be used, a sentence each. */
+  notices: string[];
+  close(): void;
+}
+
+/** @throws ConfigurationError if the file in the folder is in use by another process or of a newer version */
+export function openDynamoDb(folder: string): DynamoDb {
+  const notices: string[] = [];
+  if (fs.existsSync(path.join(folder, 'CURRENT'))) {
+    const kept = setAside(folder);
+    notices.push(
+      `${folder} held executions in the format of an earlier version (LevelDB), which this one does not read; they are kept in ${kept}.`,
+    );
+  }
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const database = openDatabase(path.join(folder, 'tables.sqlite'), notices);
+  const sweep = () => {
+    try {
+      database.deleteExpired(Date.now() / 1000);
+    } catch (error) {
+      // A disk that is full now may have room at the next sweep.
+      if (!storageFailure(error)) throw error;
+    }
+  };
+  const timer = setInterval(sweep, SWEEP_MS).unref();
+  return {
+    target: 'DynamoDB_20120810',
+    version: '1.0',
+    operations: operationsOn(new Tables(database)),
+    notices,
+    close() {
+      clearInterval(timer);
+      database.close();
+    },
+  };
+}
+
+function openDatabase(file: string, notices: string[]): ItemDatabase {
+  try {
+    return new ItemDatabase(file);
+  } catch (error) {
+    const failure = storageFailure(error);
+    if (failure === 'in use')
+      throw new ConfigurationError(
+        `${path.dirname(file)} is in use by another process: stop it, or use another DATA_DIR.`,
+      );
+    if (failure !== 'damaged') throw error;
+    // With its log, which a new file must not take for its own.
+    if (fs.existsSync(`${file}-wal`)) setAside(`${file}-wal`);
+    const kept = setAside(file);
+    notices.push(
+      `${file} is damaged and cannot be read; it is kept as ${kept}, and the history begins anew.`,
+    );
+    return new ItemDatabase(file);
+  }
+}
+
+/** An operation of which a failed write is told as DynamoDB tells its own faults, which clients try again. */
+function stored<Schema extends z.ZodType>(schema: Schema, run: (input: z.infer<Schema>) => object) {
+  return operation(schema, (input) => {
+    try {
+      return run(input);
+    } catch (error) {
+      const failure = storageFailure(error);
+      if (!failure) throw error;
+      throw new AwsError(
+        'InternalServerError',
+        `The table cannot be written or read: ${(error as Error).message}`,
+        500,
+      );
+    }
+  });
+}
+
+function operationsOn(tables: Tables): JsonService['operations'] {
+  const justTable = z.strictObject({ TableName: tableName });
+  return {
+    CreateTable: stored(createTable, (input) => tables.create(input)),
+    DescribeTable: stored(justTable, ({ TableName }) => ({
+      Table: tables.describe(tables.of(TableName)),
+    })),
+    ListTables: stored(z.strictObject({}), () => ({ TableNames: tables.names() })),
+    UpdateTimeToLive: stored(
+      z.strictObject({
+        TableName: tableName,
+        TimeToLiveSpecification: z.strictObject({ AttributeName: z.string().min(1), Enabled: z.boolean() }),
+      }),
+      (input) => tables.setTimeToLive(input.TableName, input.TimeToLiveSpecification),
+    ),
+    DescribeTimeToLive: stored(justTable, ({ TableName }) => tables.describeTimeToLive(TableName)),
+    GetItem: stored(get, (input) => tables.get(input)),
+    PutItem: stored(
+      put.extend({ ReturnValues: z.enum(['NONE', 'ALL_OLD']).optional() }),
+      ({ ReturnValues, ...input }) => tables.writeOne({ put: input }, ReturnValues),
+    ),
+    DeleteItem: stored(
+      remove.extend({ ReturnValues: z.enum(['NONE', 'ALL_OLD']).optional() }),
+      ({ ReturnValues, ...input }) => tables.writeOne({ remove: input }, ReturnValues),
+    ),
+    UpdateItem: stored(
+      update.extend({ ReturnValues: z.enum(['NONE', 'ALL_OLD', 'ALL_NEW']).optional() }),
+      ({ ReturnValues, ...input }) => tables.writeOne({ update: input }, ReturnValues),
+    ),
+    Query: stored(query, (input) => tables.query(input)),
+    Scan: stored(scan, (input) => tables.scan(input)),
+    TransactWriteItems: stored(transaction, ({ TransactItems, ClientRequestToken }) =>
+      tables.transactWrite(TransactItems.map(onlyWrite), ClientRequestToken),
+    ),
+  };
+}
+
+function onlyWrite(item: z.infer<typeof transaction>['TransactItems'][number]): Write {
+  const { Put, Delete, Update, ConditionCheck } = item;
+  const given: Write[] = [];
+  if (Put) given.push({ put: Put });
+  if (Delete) given.push({ remove: Delete });
+  if (Update) given.push({ update: Update });
+  if (ConditionCheck) given.push({ check: ConditionCheck });
+  const [only, ...more] = given;
+  if (!only || more.length > 0)
+    throw invalid('TransactItems can only contain one of ConditionCheck, Put, Update or Delete');
+  return only;
+}
