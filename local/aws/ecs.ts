@@ -9,18 +9,18 @@
  * STOPPED       the process has ended, by itself or by StopTask (SIGTERM, two seconds later SIGKILL), or could not be
  *               started. Told by an event.
  *
- * No task outlives the runtime. The list of the tasks that have not been told STOPPED is in a file, so that `resume()`
- * tells it of those that an earlier life left, whether it was closed or killed.
+ * No task outlives the runtime. The tasks that have not been told STOPPED are in the database, so that `resume()` tells it
+ * of those that an earlier life left, whether it was closed or killed.
  */
 import '../polyfill.ts';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import fs from 'node:fs';
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { ConfigurationError } from '../../functions/core/errors.ts';
+import type { Database, Documents } from './database.ts';
 import type { Delivery } from './delivery.ts';
 import { AwsError } from './http.ts';
 import { type JsonService, operation } from './json-protocol.ts';
@@ -190,16 +190,14 @@ export class Ecs {
   };
 
   readonly #options: EcsOptions;
-  /** The file that lists the tasks that have not been told STOPPED. */
-  readonly #file: string;
   readonly #account: string;
   readonly #region: string;
   readonly #events: Delivery<TaskStateChangeEvent>;
   readonly #log: Log;
   readonly #running = new Map<string, Running>();
   readonly #stopped = new Map<string, Task>();
-  /** Of this life and earlier ones. */
-  readonly #untold: Map<string, Task>;
+  /** The tasks that have not been told STOPPED, of this life and earlier ones. */
+  readonly #untold: Documents<Task>;
   readonly #leftOver: Task[];
   readonly #clientTokens = new Map<string, { input: string; tasks: Task[] }>();
   #closing = false;
@@ -207,7 +205,7 @@ export class Ecs {
   constructor(
     options: EcsOptions,
     context: {
-      file: string;
+      database: Database;
       account: string;
       region: string;
       events: Delivery<TaskStateChangeEvent>;
@@ -215,14 +213,12 @@ export class Ecs {
     },
   ) {
     this.#options = options;
-    this.#file = context.file;
     this.#account = context.account;
     this.#region = context.region;
     this.#events = context.events;
     this.#log = context.log;
-    const left: Task[] = fs.existsSync(this.#file) ? JSON.parse(fs.readFileSync(this.#file, 'utf8')) : [];
-    this.#untold = new Map(left.map((task) => [task.taskArn, task]));
-    this.#leftOver = left;
+    this.#untold = context.database.documents('tasks');
+    this.#leftOver = this.#untold.all();
   }
 
   /** Tells STOPPED of the tasks of an earlier life; resolves when that is delivered. */
@@ -274,7 +270,6 @@ export class Ecs {
     if (clientToken) {
       remember(this.#clientTokens, clientToken, { input: text, tasks }, REMEMBERED_CLIENT_TOKENS);
     }
-    this.#save();
     return { tasks, failures: [] };
   }
 
@@ -301,8 +296,8 @@ export class Ecs {
       version: 1,
     };
     const entry: Running = { task, ended: Promise.withResolvers() };
+    this.#untold.put(taskArn, task);
     this.#running.set(taskArn, entry);
-    this.#untold.set(taskArn, task);
     if (delay > 0) entry.start = setTimeout(() => this.#startProcess(entry), delay);
     else this.#startProcess(entry);
     return task;
@@ -425,7 +420,6 @@ export class Ecs {
     // What waits is dropped at the end of the runtime; it is told in the next life.
     if (this.#closing) return;
     this.#untold.delete(task.taskArn);
-    this.#save();
   }
 
   #tell(task: Task): Promise<boolean> {
@@ -471,12 +465,6 @@ export class Ecs {
   #find(name: string): Task | undefined {
     const arn = this.#taskArn(name);
     return this.#running.get(arn)?.task ?? this.#stopped.get(arn);
-  }
-
-  #save(): void {
-    // Presigned URLs are in it.
-    fs.writeFileSync(`${this.#file}.new`, JSON.stringify([...this.#untold.values()]), { mode: 0o600 });
-    fs.renameSync(`${this.#file}.new`, this.#file);
   }
 }
 

@@ -10,14 +10,14 @@
  *
  * All state is in one folder and survives the end of the process, whatever its reason.
  */
-import { randomBytes, randomUUID } from 'node:crypto';
-import fs from 'node:fs';
+import { randomUUID } from 'node:crypto';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { S3Event } from 'aws-lambda';
+import { openDataFolder } from './data-folder.ts';
 import { Delivery } from './delivery.ts';
-import { openDynamoDb } from './dynamodb/service.ts';
+import { createDynamoDb } from './dynamodb/service.ts';
 import { checkDocker, Ecs, type EcsOptions, type TaskStateChangeEvent } from './ecs.ts';
 import {
   AwsError,
@@ -104,22 +104,18 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
     region = 'us-east-1',
     log = logToStderr,
   } = options;
-  const inData = (name: string) => path.join(dataDir, name);
   if (options.ecs.launcher.kind === 'docker') await checkDocker(options.ecs.launcher.image);
-  // Other users, those that attempts run as among them, have no business there.
-  for (const name of ['s3', 'step-functions']) fs.mkdirSync(inData(name), { recursive: true, mode: 0o700 });
-  // First, as its lock keeps a second process out of the folder.
-  const dynamodb = openDynamoDb(inData('dynamodb'));
+  const { database, credentials, notices } = openDataFolder(dataDir);
+  const dynamodb = createDynamoDb(database);
   const webSocket = new WebSocketApi(log);
   try {
-    const credentials = loadCredentials(inData('credentials.json'));
     const signatures = new SignatureVerifier(credentials);
     const notifications = new Delivery(options.onObjectCreated, log);
     const taskEvents = new Delivery(options.onTaskStateChange, log);
     const workflowEvents = new Delivery(options.onWorkflowFailure, log);
-    const ecs = new Ecs(options.ecs, { file: inData('ecs.json'), account, region, events: taskEvents, log });
+    const ecs = new Ecs(options.ecs, { database, account, region, events: taskEvents, log });
     const stepFunctions = new StepFunctions({
-      folder: inData('step-functions'),
+      database,
       stateMachineArn: options.stateMachine.arn,
       definition: options.stateMachine.definition,
       invoke: options.invoke,
@@ -128,7 +124,12 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       events: workflowEvents,
       log,
     });
-    const s3 = createS3({ store: new ObjectStore(inData('s3')), signatures, region, notifications });
+    const s3 = createS3({
+      store: new ObjectStore(path.join(dataDir, 's3')),
+      signatures,
+      region,
+      notifications,
+    });
 
     const json = [dynamodb, stepFunctions.service, ecs.service].map((service) =>
       jsonProtocol(service, signatures),
@@ -165,7 +166,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       region,
       // A copy: the SDK writes into the credentials it is given.
       credentials: { ...credentials },
-      notices: dynamodb.notices,
+      notices,
       webSocket,
       async resume() {
         await ecs.resume();
@@ -178,11 +179,13 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
         await Promise.all([notifications, taskEvents, workflowEvents].map((delivery) => delivery.close()));
         await closeServer(server);
         dynamodb.close();
+        database.close();
       },
     };
   } catch (error) {
     webSocket.close();
     dynamodb.close();
+    database.close();
     throw error;
   }
 }
@@ -250,17 +253,6 @@ function toAwsError(error: unknown, log: Log, requestId: string): AwsError {
   if (error instanceof BodyTooLarge) return new AwsError('EntityTooLarge', error.message, 413);
   log('error', 'endpoint failed', { requestId, error: error instanceof Error ? error.stack : String(error) });
   return new AwsError('InternalServerError', 'The local endpoint failed; its log says why.', 500);
-}
-
-function loadCredentials(file: string): Credentials {
-  if (fs.existsSync(file)) return JSON.parse(fs.readFileSync(file, 'utf8'));
-  const credentials = {
-    accessKeyId: `LOCAL${randomBytes(8).toString('hex').toUpperCase()}`,
-    secretAccessKey: randomBytes(30).toString('base64url'),
-  };
-  fs.writeFileSync(`${file}.new`, JSON.stringify(credentials), { mode: 0o600 });
-  fs.renameSync(`${file}.new`, file);
-  return credentials;
 }
 
 function listen(server: http.Server, port: number): Promise<void> {

@@ -1,10 +1,10 @@
 /**
- * Step Functions: one state machine, run by aws-local-stepfunctions, kept in files.
+ * Step Functions: one state machine, run by aws-local-stepfunctions.
  *
- * An execution is written to `running/{name}.json` before StartExecution answers and moves to `finished/` when it
- * ends. After a stop of the process, whatever the reason, `resume()` starts the running ones again from the beginning
- * with the same input: the states are idempotent, and derive from the store what is left to do. It also tells again of
- * those whose end may not have been heard.
+ * An execution is written to the database before StartExecution answers, and so is its end. After a stop of the
+ * process, whatever the reason, `resume()` starts those that are running again from the beginning with the same input:
+ * the states are idempotent, and derive from the store what is left to do. It also tells again of those whose end may not
+ * have been heard.
  *
  * What the library does not have is added around it, by rewriting the definition once (see `prepare`):
  * - Task tokens. The library sees a placeholder in the context; each entry of a task gets a fresh token for it.
@@ -15,8 +15,6 @@
  */
 import '../polyfill.ts';
 import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto';
-import fs from 'node:fs';
-import path from 'node:path';
 import {
   ExecutionError,
   ExecutionTimeoutError,
@@ -24,13 +22,14 @@ import {
   type StateMachineDefinition,
 } from 'aws-local-stepfunctions';
 import { z } from 'zod';
+import type { Database, Documents } from './database.ts';
 import type { Delivery } from './delivery.ts';
 import { AwsError } from './http.ts';
 import { type JsonService, operation } from './json-protocol.ts';
 import type { Log } from './log.ts';
 
 export interface StepFunctionsOptions {
-  folder: string;
+  database: Database;
   stateMachineArn: string;
   /**
    * Amazon States Language, JSONPath, all substitutions made. Taken to be valid: the library's own check would cost a
@@ -143,6 +142,9 @@ export class StepFunctions {
   readonly #options: StepFunctionsOptions;
   readonly #main: PreparedMachine;
   readonly #executionArnPrefix: string;
+  readonly #records: Documents<ExecutionRecord>;
+  /** Names of those that have not ended, or of whose end nobody has heard yet. */
+  readonly #unfinished: Documents<string>;
   readonly #running = new Map<string, RunningExecution>();
   readonly #tokens = new Map<string, PromiseWithResolvers<unknown>>();
 
@@ -151,21 +153,17 @@ export class StepFunctions {
     this.#options = options;
     this.#main = this.#prepare(options.definition as { States: States; StartAt: string });
     this.#executionArnPrefix = `${options.stateMachineArn.replace(':stateMachine:', ':execution:')}:`;
-    for (const folder of ['running', 'finished']) {
-      fs.mkdirSync(path.join(options.folder, folder), { recursive: true });
-    }
+    this.#records = options.database.documents('workflow-executions');
+    this.#unfinished = options.database.documents('unfinished-workflow-executions');
   }
 
   /** Starts the executions that an earlier life of the process left unfinished. */
   resume(): void {
-    const folder = path.join(this.#options.folder, 'running');
-    for (const file of fs.readdirSync(folder).filter((file) => file.endsWith('.json'))) {
-      const record = readRecord(path.join(folder, file));
-      if (!record || this.#running.has(record.name)) continue;
-      // Killed between the steps of finishing.
-      const finished = readRecord(this.#file('finished', record.name));
-      if (finished) void this.#tell(finished);
-      else void this.#run(record);
+    for (const name of this.#unfinished.all()) {
+      const record = this.#records.get(name);
+      if (!record || this.#running.has(name)) continue;
+      if (record.status === 'RUNNING') void this.#run(record);
+      else void this.#tell(record);
     }
   }
 
@@ -198,7 +196,10 @@ export class StepFunctions {
       startDate: Date.now() / 1000,
       input: input.input,
     };
-    writeRecord(this.#file('running', name), record);
+    this.#options.database.transaction(() => {
+      this.#records.put(name, record);
+      this.#unfinished.put(name, name);
+    });
     void this.#run(record);
     return { executionArn, startDate: record.startDate };
   }
@@ -235,7 +236,7 @@ export class StepFunctions {
 
   #finish(record: ExecutionRecord, end: Partial<ExecutionRecord>): void {
     Object.assign(record, end, { stopDate: Date.now() / 1000 });
-    writeRecord(this.#file('finished', record.name), record);
+    this.#records.put(record.name, record);
     this.#running.delete(record.name);
     void this.#tell(record);
   }
@@ -252,7 +253,7 @@ export class StepFunctions {
       });
       if (!heard) return;
     }
-    fs.rmSync(this.#file('running', rest.name), { force: true });
+    this.#unfinished.delete(rest.name);
   }
 
   #find(executionArn: string): ExecutionRecord {
@@ -265,15 +266,7 @@ export class StepFunctions {
   }
 
   #read(name: string): ExecutionRecord | undefined {
-    return (
-      this.#running.get(name)?.record ??
-      readRecord(this.#file('finished', name)) ??
-      readRecord(this.#file('running', name))
-    );
-  }
-
-  #file(folder: 'running' | 'finished', name: string): string {
-    return path.join(this.#options.folder, folder, `${encodeURIComponent(name)}.json`);
+    return this.#running.get(name)?.record ?? this.#records.get(name);
   }
 
   async #runMachine(
@@ -510,19 +503,5 @@ function parseJson(text: string, code: string): unknown {
     return JSON.parse(text);
   } catch {
     throw new AwsError(code, 'The text is not JSON.');
-  }
-}
-
-function writeRecord(file: string, record: ExecutionRecord): void {
-  fs.writeFileSync(`${file}.new`, JSON.stringify(record));
-  fs.renameSync(`${file}.new`, file);
-}
-
-function readRecord(file: string): ExecutionRecord | undefined {
-  try {
-    return JSON.parse(fs.readFileSync(file, 'utf8'));
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
   }
 }

@@ -17,9 +17,9 @@ import {
   QueryCommand,
   UpdateCommand,
 } from '@aws-sdk/lib-dynamodb';
-import Database from 'libsql';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ItemDatabase } from '../../local/aws/dynamodb/database.ts';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Database } from '../../local/aws/database.ts';
+import { Items } from '../../local/aws/dynamodb/items.ts';
 import { type Endpoint, startEndpoint } from '../../local/aws/endpoint.ts';
 import { startTestEndpoint, temporaryFolder, testOptions } from './support.ts';
 
@@ -211,79 +211,33 @@ test('what was answered survives a kill', async () => {
   await again.close();
 });
 
-describe('what an earlier life left', () => {
-  const item = { pk: { S: 'a' }, sk: { S: '1' } };
-  const database = (dataDir: string) => path.join(dataDir, 'dynamodb', 'tables.sqlite');
-  const filled = () => {
-    const dataDir = temporaryFolder();
-    fs.mkdirSync(path.dirname(database(dataDir)));
-    const items = new ItemDatabase(database(dataDir));
-    const table = {
-      name: TableName,
-      created: 0,
-      keys: { partition: 'pk', sort: 'sk' },
-      indexes: {},
-      timeToLive: 'expires',
-    };
-    items.putTable(table);
-    items.transaction(() => {
-      items.put(table, ['a', '1'], item);
-      items.put(table, ['b', '1'], { ...item, expires: { N: '1000' } });
-    });
-    return { dataDir, items };
+test('expired items are removed, others stay', () => {
+  const database = new Database(path.join(temporaryFolder(), 'state.sqlite'));
+  const items = new Items(database);
+  const table = {
+    name: TableName,
+    created: 0,
+    keys: { partition: 'pk', sort: 'sk' },
+    indexes: { work: { partition: 'work', sort: 'sk' } },
+    timeToLive: 'expires',
   };
-
-  test('expired items are removed, others stay', () => {
-    const { items } = filled();
-    items.deleteExpired(1000);
-    expect(items.get(TableName, ['b', '1'])).toBeDefined();
-    items.deleteExpired(1001);
-    expect(items.get(TableName, ['b', '1'])).toBeUndefined();
-    expect(items.get(TableName, ['a', '1'])).toEqual(item);
-    items.close();
-  });
-
-  test.each([
-    ['overwritten', (file: string) => fs.writeFileSync(file, 'no database'.repeat(1000))],
-    ['cut', (file: string) => fs.truncateSync(file, 5000)],
-    ['empty', (file: string) => fs.truncateSync(file, 0)],
-  ])('a file that is %s is kept aside, and said', async (_how, damage) => {
-    const { dataDir, items } = filled();
-    items.close();
-    fs.rmSync(`${database(dataDir)}-wal`, { force: true });
-    damage(database(dataDir));
-    const damaged = fs.readFileSync(database(dataDir));
-    const opened = await startEndpoint(testOptions({ dataDir }));
-    expect(opened.notices).toEqual([expect.stringMatching(/tables\.sqlite is damaged .* kept as /)]);
-    const [, kept = ''] = /kept as (\S+),/.exec(opened.notices[0] ?? '') ?? [];
-    expect(fs.readFileSync(kept)).toEqual(damaged);
-    await opened.close();
-    const again = await startEndpoint(testOptions({ dataDir }));
-    expect(again.notices).toEqual([]);
-    await again.close();
-  });
-
-  test('the files of an earlier version are kept aside, and said', async () => {
-    const dataDir = temporaryFolder();
-    const folder = path.join(dataDir, 'dynamodb');
-    fs.mkdirSync(folder);
-    for (const file of ['CURRENT', 'MANIFEST-000002', '000003.log'])
-      fs.writeFileSync(path.join(folder, file), file);
-    const opened = await startEndpoint(testOptions({ dataDir }));
-    expect(opened.notices).toEqual([expect.stringMatching(/earlier version \(LevelDB\).* kept in /)]);
-    const [, kept = ''] = /kept in (\S+)\.$/.exec(opened.notices[0] ?? '') ?? [];
-    expect(fs.readdirSync(kept).sort()).toEqual(['000003.log', 'CURRENT', 'MANIFEST-000002']);
-    await opened.close();
-  });
-
-  test('the files of a newer version are left alone', async () => {
-    const { dataDir, items } = filled();
-    items.close();
-    const file = new Database(database(dataDir));
-    file.exec('PRAGMA user_version = 99');
-    file.close();
-    await expect(startEndpoint(testOptions({ dataDir }))).rejects.toThrow(/newer version \(its format is 99/);
-  });
+  items.putTable(table);
+  const item = { pk: { S: 'a' }, sk: { S: '1' }, work: { S: 'w' } };
+  items.put(table, ['a', '1'], item);
+  items.put(table, ['b', '1'], { ...item, pk: { S: 'b' }, expires: { N: '1000' } });
+  const found = () => {
+    const range = { from: '', to: undefined, forward: true, after: undefined };
+    return [...items.query({ table: TableName, index: 'work', partition: 'w', ...range })].map(
+      ({ pk }) => pk,
+    );
+  };
+  items.deleteExpired(1000);
+  expect(found()).toEqual([{ S: 'a' }, { S: 'b' }]);
+  items.deleteExpired(1001);
+  expect(found()).toEqual([{ S: 'a' }]);
+  expect(items.get(TableName, ['b', '1'])).toBeUndefined();
+  expect(items.get(TableName, ['a', '1'])).toEqual(item);
+  database.close();
 });
 
 /** The disk of a test: a file system of its own, which only root may mount. */

@@ -1,18 +1,15 @@
 /**
- * DynamoDB over its JSON protocol, on one SQLite file: the operations and the parameters that code here uses. Whatever
+ * DynamoDB over its JSON protocol, on the local database: the operations and the parameters that code here uses. Whatever
  * else a request holds is refused by name, so that nothing runs here of which a part was silently left out.
  *
  * Left out on purpose: batches, sets, capacity, streams, backups, parallel scans, key types other than S, and the
  * parameters from before expressions.
  */
-import fs from 'node:fs';
-import path from 'node:path';
 import * as z from 'zod';
-import { ConfigurationError } from '../../../functions/core/errors.ts';
+import { type Database, storageFailure } from '../database.ts';
 import { AwsError } from '../http.ts';
 import { type JsonService, operation } from '../json-protocol.ts';
-import { setAside } from '../set-aside.ts';
-import { ItemDatabase, storageFailure } from './database.ts';
+
 import {
   createTable,
   get,
@@ -31,25 +28,14 @@ import { invalid } from './values.ts';
 const SWEEP_MS = 60_000;
 
 export interface DynamoDb extends JsonService {
-  /** What was found in the folder that could not be used, a sentence each. */
-  notices: string[];
   close(): void;
 }
 
-/** @throws ConfigurationError if the file in the folder is in use by another process or of a newer version */
-export function openDynamoDb(folder: string): DynamoDb {
-  const notices: string[] = [];
-  if (fs.existsSync(path.join(folder, 'CURRENT'))) {
-    const kept = setAside(folder);
-    notices.push(
-      `${folder} held executions in the format of an earlier version (LevelDB), which this one does not read; they are kept in ${kept}.`,
-    );
-  }
-  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const database = openDatabase(path.join(folder, 'tables.sqlite'), notices);
+export function createDynamoDb(database: Database): DynamoDb {
+  const tables = new Tables(database);
   const sweep = () => {
     try {
-      database.deleteExpired(Date.now() / 1000);
+      tables.deleteExpired();
     } catch (error) {
       // A disk that is full now may have room at the next sweep.
       if (!storageFailure(error)) throw error;
@@ -59,33 +45,9 @@ export function openDynamoDb(folder: string): DynamoDb {
   return {
     target: 'DynamoDB_20120810',
     version: '1.0',
-    operations: operationsOn(new Tables(database)),
-    notices,
-    close() {
-      clearInterval(timer);
-      database.close();
-    },
+    operations: operationsOn(tables),
+    close: () => clearInterval(timer),
   };
-}
-
-function openDatabase(file: string, notices: string[]): ItemDatabase {
-  try {
-    return new ItemDatabase(file);
-  } catch (error) {
-    const failure = storageFailure(error);
-    if (failure === 'in use')
-      throw new ConfigurationError(
-        `${path.dirname(file)} is in use by another process: stop it, or use another DATA_DIR.`,
-      );
-    if (failure !== 'damaged') throw error;
-    // With its log, which a new file must not take for its own.
-    if (fs.existsSync(`${file}-wal`)) setAside(`${file}-wal`);
-    const kept = setAside(file);
-    notices.push(
-      `${file} is damaged and cannot be read; it is kept as ${kept}, and the history begins anew.`,
-    );
-    return new ItemDatabase(file);
-  }
 }
 
 /** An operation of which a failed write is told as DynamoDB tells its own faults, which clients try again. */

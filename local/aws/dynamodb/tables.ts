@@ -1,7 +1,8 @@
 /** The operations on tables and items, as DynamoDB defines them. */
 import type * as z from 'zod';
+import type { Database } from '../database.ts';
 import { AwsError } from '../http.ts';
-import type { ItemDatabase, ItemKey, Range, TableDescription, TableKeys } from './database.ts';
+
 import {
   type Condition,
   type KeyTerm,
@@ -11,6 +12,7 @@ import {
   parseProjection,
   parseUpdate,
 } from './expressions.ts';
+import { type ItemKey, Items, type Range, type TableDescription, type TableKeys } from './items.ts';
 import type { createTable, get, keySchema, query, scan, Write } from './requests.ts';
 import { type Item, invalid, sizeOf } from './values.ts';
 
@@ -31,18 +33,25 @@ interface Prepared {
 }
 
 export class Tables {
-  readonly #database: ItemDatabase;
+  readonly #database: Database;
+  readonly #items: Items;
 
-  constructor(database: ItemDatabase) {
+  constructor(database: Database) {
     this.#database = database;
+    this.#items = new Items(database);
+  }
+
+  /** Removes what has expired; as on AWS, some time after it has. */
+  deleteExpired(): void {
+    this.#items.deleteExpired(Date.now() / 1000);
   }
 
   names(): string[] {
-    return [...this.#database.tables.keys()].sort();
+    return [...this.#items.tables.keys()].sort();
   }
 
   of(name: string): TableDescription {
-    const table = this.#database.tables.get(name);
+    const table = this.#items.tables.get(name);
     if (!table)
       throw new AwsError(
         'ResourceNotFoundException',
@@ -57,7 +66,7 @@ export class Tables {
     KeySchema,
     GlobalSecondaryIndexes = [],
   }: z.infer<typeof createTable>) {
-    if (this.#database.tables.has(TableName))
+    if (this.#items.tables.has(TableName))
       throw new AwsError('ResourceInUseException', `Table already exists: ${TableName}`);
     const defined = new Set(AttributeDefinitions.map(({ AttributeName }) => AttributeName));
     const keysOf = (schema: z.infer<typeof keySchema>): TableKeys => {
@@ -77,7 +86,7 @@ export class Tables {
       ),
       timeToLive: null,
     };
-    this.#database.putTable(table);
+    this.#items.putTable(table);
     return { TableDescription: this.describe(table) };
   }
 
@@ -97,7 +106,7 @@ export class Tables {
       BillingModeSummary: { BillingMode: 'PAY_PER_REQUEST' },
       AttributeDefinitions: [...attributes].map((AttributeName) => ({ AttributeName, AttributeType: 'S' })),
       KeySchema: schema(keys),
-      ItemCount: this.#database.count(name),
+      ItemCount: this.#items.count(name),
       GlobalSecondaryIndexes: Object.entries(indexes).map(([IndexName, index]) => ({
         IndexName,
         IndexStatus: 'ACTIVE',
@@ -112,7 +121,7 @@ export class Tables {
     const { AttributeName, Enabled } = specification;
     if ((table.timeToLive !== null) === Enabled)
       throw invalid(`TimeToLive is already ${Enabled ? 'enabled' : 'disabled'}`);
-    this.#database.putTable({ ...table, timeToLive: Enabled ? AttributeName : null });
+    this.#items.putTable({ ...table, timeToLive: Enabled ? AttributeName : null });
     return { TimeToLiveSpecification: specification };
   }
 
@@ -136,7 +145,7 @@ export class Tables {
     const project = projection(ProjectionExpression, placeholders);
     placeholders.refuseUnused();
     const table = this.of(TableName);
-    const item = this.#database.get(TableName, exactKey(table, Key));
+    const item = this.#items.get(TableName, exactKey(table, Key));
     return item ? { Item: project(item) } : {};
   }
 
@@ -144,7 +153,7 @@ export class Tables {
   writeOne(write: Write, returnValues: 'NONE' | 'ALL_OLD' | 'ALL_NEW' = 'NONE') {
     const prepared = this.#prepare(write);
     const { before, after } = this.#database.transaction(() => {
-      const before = this.#database.get(prepared.table.name, prepared.key);
+      const before = this.#items.get(prepared.table.name, prepared.key);
       if (prepared.condition && !prepared.condition(before ?? {})) throw conditionFailed(prepared, before);
       const after = prepared.apply(before);
       this.#write(prepared, before, after);
@@ -162,14 +171,14 @@ export class Tables {
       throw invalid('Transaction request cannot include multiple operations on one item');
     const request = JSON.stringify(writes);
     this.#database.transaction(() => {
-      const earlier = token === undefined ? undefined : this.#database.requestOf(token);
+      const earlier = token === undefined ? undefined : this.#items.requestOf(token);
       if (earlier === request) return;
       if (earlier !== undefined)
         throw new AwsError(
           'IdempotentParameterMismatchException',
           'The token was used for another transaction.',
         );
-      const found = prepared.map(({ table, key }) => this.#database.get(table.name, key));
+      const found = prepared.map(({ table, key }) => this.#items.get(table.name, key));
       const reasons = prepared.map((one, index) =>
         !one.condition || one.condition(found[index] ?? {})
           ? { Code: 'None' }
@@ -189,7 +198,7 @@ export class Tables {
       prepared.forEach((one, index) => {
         this.#write(one, found[index], one.apply(found[index]));
       });
-      if (token !== undefined) this.#database.rememberRequest(token, request, Date.now() / 1000);
+      if (token !== undefined) this.#items.rememberRequest(token, request, Date.now() / 1000);
     });
     return {};
   }
@@ -243,7 +252,7 @@ export class Tables {
   #write({ table, key }: Prepared, before: Item | undefined, after: Item | undefined): void {
     if (after === before) return;
     if (!after) {
-      this.#database.delete(table.name, key);
+      this.#items.delete(table.name, key);
       return;
     }
     if (sizeOf(after) > MAX_ITEM) throw invalid('Item size has exceeded the maximum allowed size');
@@ -255,7 +264,7 @@ export class Tables {
             `One or more parameter values were invalid: Type mismatch or empty value for Index Key ${name}`,
           );
       }
-    this.#database.put(table, key, after);
+    this.#items.put(table, key, after);
   }
 
   query(input: z.infer<typeof query>) {
@@ -269,7 +278,7 @@ export class Tables {
       sort: keys.sort === null ? '' : stringAt(input.ExclusiveStartKey, keys.sort),
       key: keyOf(table, input.ExclusiveStartKey),
     };
-    const items = this.#database.query({
+    const items = this.#items.query({
       table: table.name,
       index: input.IndexName ?? null,
       forward: input.ScanIndexForward ?? true,
@@ -288,7 +297,7 @@ export class Tables {
     const start = input.ExclusiveStartKey && keyOf(table, input.ExclusiveStartKey);
     const isInIndex = (item: Item) =>
       [keys.partition, keys.sort].every((name) => name === null || item[name]);
-    const items = matching(this.#database.scan(table.name, start), isInIndex);
+    const items = matching(this.#items.scan(table.name, start), isInIndex);
     return readPage(input, placeholders, items, [table.keys, keys]);
   }
 }

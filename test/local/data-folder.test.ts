@@ -1,0 +1,105 @@
+/** What an earlier life, or an accident, left in the data folder. */
+import fs from 'node:fs';
+import path from 'node:path';
+import Sqlite from 'libsql';
+import { expect, test } from 'vitest';
+import { openDataFolder } from '../../local/aws/data-folder.ts';
+import { temporaryFolder } from './support.ts';
+
+const FOLDER = /set-aside-[\w-]+/;
+
+/** A folder that has been in use, with a document in its database. */
+function usedFolder(): string {
+  const folder = temporaryFolder();
+  const { database } = openDataFolder(folder);
+  database.documents<string>('test').put('a', 'kept');
+  database.close();
+  return folder;
+}
+
+/** Opens a folder, gives what it says, and closes it. */
+function open(folder: string) {
+  const { database, notices, credentials } = openDataFolder(folder);
+  const document = database.documents<string>('test').get('a');
+  database.close();
+  return { notices, credentials, document };
+}
+
+test('a folder is as it was left', () => {
+  const folder = usedFolder();
+  const { credentials } = open(folder);
+  expect(open(folder)).toEqual({ notices: [], credentials, document: 'kept' });
+});
+
+test.each([
+  ['overwritten', (file: string) => fs.writeFileSync(file, 'no database'.repeat(1000))],
+  ['cut', (file: string) => fs.truncateSync(file, fs.statSync(file).size - 5000)],
+  ['empty', (file: string) => fs.truncateSync(file, 0)],
+])('a database that is %s is kept aside, and said', (_how, damage) => {
+  const folder = usedFolder();
+  const file = path.join(folder, 'state.sqlite');
+  damage(file);
+  const damaged = fs.readFileSync(file);
+  const { notices, document } = open(folder);
+  expect(notices).toEqual([expect.stringMatching(/state\.sqlite is damaged .*: it is kept in .*set-aside/)]);
+  expect(document).toBeUndefined();
+  const [kept = ''] = FOLDER.exec(notices[0] ?? '') ?? [];
+  expect(fs.readFileSync(path.join(folder, kept, 'state.sqlite'))).toEqual(damaged);
+  expect(open(folder).notices).toEqual([]);
+});
+
+test.each(['', '{"accessKeyId":"LOCAL', '{}', 'null', '{"accessKeyId":5,"secretAccessKey":"x"}'])(
+  'credentials that read %j are kept aside, and said',
+  (text) => {
+    const folder = usedFolder();
+    fs.writeFileSync(path.join(folder, 'credentials.json'), text);
+    const { notices, credentials, document } = open(folder);
+    expect(notices).toEqual([expect.stringMatching(/credentials\.json cannot be read: it is kept in/)]);
+    expect(document).toBe('kept');
+    expect(open(folder)).toMatchObject({ notices: [], credentials });
+  },
+);
+
+test('the files of an earlier format are kept aside together, and said', () => {
+  const folder = temporaryFolder();
+  for (const file of ['dynamodb/CURRENT', 'step-functions/running/a.json', 's3/executor/a@', 'ecs.json']) {
+    fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
+    fs.writeFileSync(path.join(folder, file), file);
+  }
+  const { notices } = open(folder);
+  expect(notices).toEqual([expect.stringMatching(/format of an earlier version, .* kept in/)]);
+  const [kept = ''] = FOLDER.exec(notices[0] ?? '') ?? [];
+  expect(fs.readdirSync(path.join(folder, kept)).sort()).toEqual([
+    'dynamodb',
+    'ecs.json',
+    's3',
+    'step-functions',
+  ]);
+  expect(fs.readdirSync(path.join(folder, 's3'))).toEqual([]);
+  expect(open(folder).notices).toEqual([]);
+});
+
+test('a database of a newer version is left alone', () => {
+  const folder = usedFolder();
+  const file = new Sqlite(path.join(folder, 'state.sqlite'));
+  file.exec('PRAGMA user_version = 99');
+  file.close();
+  expect(() => open(folder)).toThrow(/newer version \(its format is 99/);
+});
+
+test('a folder serves one process at a time', () => {
+  const folder = temporaryFolder();
+  const { database } = openDataFolder(folder);
+  expect(() => openDataFolder(folder)).toThrow(/in use by another process/);
+  database.close();
+  open(folder);
+});
+
+test('a data folder that is a file, or cannot be made, is said in a sentence', () => {
+  const file = path.join(temporaryFolder(), 'file');
+  fs.writeFileSync(file, '');
+  expect(() => openDataFolder(file)).toThrow(/is a file, not a folder: use another DATA_DIR/);
+  expect(() => openDataFolder(path.join(file, 'below'))).toThrow(
+    /is a file, not a folder: use another DATA_DIR/,
+  );
+});
