@@ -27,11 +27,12 @@ import { callHandler } from './aws/lambda.ts';
 import { type Log, logToStderr } from './aws/log.ts';
 import { startDemoModel } from './demo-model.ts';
 import { describeSandbox, type SandboxDescription } from './describe-sandbox.ts';
-import { startFront } from './front.ts';
+import { type HttpHandler, startFront } from './front.ts';
 import { findPython } from './python.ts';
 import { PythonFunction } from './python-function.ts';
 import { type Settings, sandboxKind } from './settings.ts';
 import { createStorage } from './storage.ts';
+import { startsWork, tellsHealth } from './storage-guard.ts';
 
 export interface Runtime {
   /** Of the page and the API. */
@@ -174,7 +175,12 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       host: settings.host,
       port: settings.port,
       routes: routes satisfies readonly Route[],
-      loadHandler: (name) => loadHandler('api', name),
+      loadHandler: async (name) => {
+        const handler: HttpHandler = await loadHandler('api', name);
+        if (name === 'get-health') return tellsHealth(handler, endpoint.storage);
+        const isStart = routes.some((route) => route.handler === name && route.method === 'POST');
+        return isStart ? startsWork(handler, endpoint.storage) : handler;
+      },
       filesUrl: `${endpoint.url}/${BUCKET}`,
       staticDir: WEB_DIST,
       webSocket: {

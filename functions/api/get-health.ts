@@ -8,6 +8,8 @@ export const handler = apiHandler(async () => ({
   status: 200,
   body: {
     status: 'healthy',
+    /** Why no work is taken now; null if it is. */
+    problem: null,
     service: 'Recursive AI Executor',
     model: {
       name: config.modelName,

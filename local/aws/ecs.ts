@@ -25,6 +25,7 @@ import type { Delivery } from './delivery.ts';
 import { AwsError } from './http.ts';
 import { type JsonService, operation } from './json-protocol.ts';
 import type { Log } from './log.ts';
+import type { StorageHealth } from './storage-health.ts';
 
 /** How a task is started. */
 export type SandboxLauncher =
@@ -194,6 +195,7 @@ export class Ecs {
   readonly #region: string;
   readonly #events: Delivery<TaskStateChangeEvent>;
   readonly #log: Log;
+  readonly #storage: StorageHealth;
   readonly #running = new Map<string, Running>();
   readonly #stopped = new Map<string, Task>();
   /** The tasks that have not been told STOPPED, of this life and earlier ones. */
@@ -206,6 +208,7 @@ export class Ecs {
     options: EcsOptions,
     context: {
       database: Database;
+      storage: StorageHealth;
       account: string;
       region: string;
       events: Delivery<TaskStateChangeEvent>;
@@ -217,6 +220,7 @@ export class Ecs {
     this.#region = context.region;
     this.#events = context.events;
     this.#log = context.log;
+    this.#storage = context.storage;
     this.#untold = context.database.documents('tasks');
     this.#leftOver = this.#untold.all();
   }
@@ -419,7 +423,7 @@ export class Ecs {
     await this.#tell(task);
     // What waits is dropped at the end of the runtime; it is told in the next life.
     if (this.#closing) return;
-    this.#untold.delete(task.taskArn);
+    await this.#storage.write(() => this.#untold.delete(task.taskArn));
   }
 
   #tell(task: Task): Promise<boolean> {

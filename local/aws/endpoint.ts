@@ -34,6 +34,7 @@ import { ObjectStore } from './object-store.ts';
 import { createS3, s3Error } from './s3.ts';
 import { type Credentials, SignatureVerifier } from './sigv4.ts';
 import { type ExecutionStatusChangeEvent, StepFunctions } from './step-functions.ts';
+import { StorageHealth } from './storage-health.ts';
 import { managementError, WebSocketApi } from './websocket.ts';
 
 export interface EndpointOptions {
@@ -72,6 +73,8 @@ export interface Endpoint {
   credentials: Credentials;
   /** What was found in the folder that could not be used, a sentence each. */
   notices: string[];
+  /** Whether the disk takes what is written. */
+  storage: StorageHealth;
   /** Connections to browsers; the front gives it upgrade requests. */
   webSocket: WebSocketApi;
   /**
@@ -106,19 +109,31 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
   } = options;
   if (options.ecs.launcher.kind === 'docker') await checkDocker(options.ecs.launcher.image);
   const { database, credentials, notices } = openDataFolder(dataDir);
+  const trial = database.documents<string>('trial');
+  const storage = new StorageHealth(dataDir, () => trial.put('trial', 'x'.repeat(100_000)), log);
   const dynamodb = createDynamoDb(database);
   const webSocket = new WebSocketApi(log);
   try {
     const signatures = new SignatureVerifier(credentials);
-    const notifications = new Delivery(options.onObjectCreated, log);
-    const taskEvents = new Delivery(options.onTaskStateChange, log);
-    const workflowEvents = new Delivery(options.onWorkflowFailure, log);
-    const ecs = new Ecs(options.ecs, { database, account, region, events: taskEvents, log });
+    const notifications = new Delivery(
+      (event: S3Event) => storage.call(() => options.onObjectCreated(event)),
+      log,
+    );
+    const taskEvents = new Delivery(
+      (event: TaskStateChangeEvent) => storage.call(() => options.onTaskStateChange(event)),
+      log,
+    );
+    const workflowEvents = new Delivery(
+      (event: ExecutionStatusChangeEvent) => storage.call(() => options.onWorkflowFailure(event)),
+      log,
+    );
+    const ecs = new Ecs(options.ecs, { database, storage, account, region, events: taskEvents, log });
     const stepFunctions = new StepFunctions({
       database,
+      storage,
       stateMachineArn: options.stateMachine.arn,
       definition: options.stateMachine.definition,
-      invoke: options.invoke,
+      invoke: (name, payload) => storage.call(() => options.invoke(name, payload)),
       runTask: (parameters) => ecs.runTask(parameters),
       secret: credentials.secretAccessKey,
       events: workflowEvents,
@@ -141,17 +156,17 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       },
       refuse: (_request, error) => managementError(error),
     };
-    const storage: Protocol = { answer: s3, refuse: s3Error };
+    const objects: Protocol = { answer: s3, refuse: s3Error };
     const protocolOf = (request: EndpointRequest): Protocol => {
       const target = header(request, 'x-amz-target');
       if (target !== undefined)
         return json.find(({ prefix }) => target.startsWith(prefix))?.protocol ?? unknownService;
       return request.path.startsWith('/@connections/') || request.path.startsWith('/%40connections/')
         ? management
-        : storage;
+        : objects;
     };
     const server = http.createServer((request, response) => {
-      serve(request, response, protocolOf, log).catch((error) => {
+      serve(request, response, protocolOf, storage, log).catch((error) => {
         log('error', 'response not sent', { error: String(error) });
         response.destroy();
       });
@@ -167,12 +182,14 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       // A copy: the SDK writes into the credentials it is given.
       credentials: { ...credentials },
       notices,
+      storage,
       webSocket,
       async resume() {
         await ecs.resume();
         stepFunctions.resume();
       },
       async close() {
+        storage.close();
         stepFunctions.close();
         webSocket.close();
         await ecs.close();
@@ -183,6 +200,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       },
     };
   } catch (error) {
+    storage.close();
     webSocket.close();
     dynamodb.close();
     database.close();
@@ -220,6 +238,7 @@ async function serve(
   incoming: IncomingMessage,
   response: ServerResponse,
   protocolOf: (request: EndpointRequest) => Protocol,
+  storage: StorageHealth,
   log: Log,
 ): Promise<void> {
   const { method = 'GET', url = '/', headers } = incoming;
@@ -232,7 +251,7 @@ async function serve(
     answer = await protocolOf(request).answer(request);
   } catch (error) {
     if (incoming.destroyed && !incoming.complete) return;
-    answer = protocolOf(request).refuse(request, toAwsError(error, log, requestId));
+    answer = protocolOf(request).refuse(request, toAwsError(error, storage, log, requestId));
   }
   const { status, headers: ownHeaders, body = '' } = answer;
   response.writeHead(status, {
@@ -246,11 +265,12 @@ async function serve(
   response.end(body);
 }
 
-function toAwsError(error: unknown, log: Log, requestId: string): AwsError {
+function toAwsError(error: unknown, storage: StorageHealth, log: Log, requestId: string): AwsError {
   if (error instanceof AwsError) return error;
   if (error instanceof URIError)
     return new AwsError('InvalidURI', 'The percent-encoding of the URL is broken.');
   if (error instanceof BodyTooLarge) return new AwsError('EntityTooLarge', error.message, 413);
+  if (storage.blames(error)) return new AwsError('ServiceUnavailable', 'The disk takes no more.', 503);
   log('error', 'endpoint failed', { requestId, error: error instanceof Error ? error.stack : String(error) });
   return new AwsError('InternalServerError', 'The local endpoint failed; its log says why.', 500);
 }

@@ -54,7 +54,13 @@ export class ObjectStore {
     const etag = `"${createHash('md5').update(content).digest('hex')}"`;
     const metadata: ObjectMetadata = { etag, size: content.length, modified: Date.now(), headers };
     const incoming = path.join(this.#incoming, randomUUID());
-    fs.writeFileSync(incoming, Buffer.concat([Buffer.from(`${JSON.stringify(metadata)}\n`), content]));
+    try {
+      fs.writeFileSync(incoming, Buffer.concat([Buffer.from(`${JSON.stringify(metadata)}\n`), content]));
+    } catch (error) {
+      // What was written of it would take the room that is missing.
+      fs.rmSync(incoming, { force: true });
+      throw error;
+    }
     const file = this.#file(bucket, key);
     try {
       fs.renameSync(incoming, file);

@@ -27,9 +27,11 @@ import type { Delivery } from './delivery.ts';
 import { AwsError } from './http.ts';
 import { type JsonService, operation } from './json-protocol.ts';
 import type { Log } from './log.ts';
+import type { StorageHealth } from './storage-health.ts';
 
 export interface StepFunctionsOptions {
   database: Database;
+  storage: StorageHealth;
   stateMachineArn: string;
   /**
    * Amazon States Language, JSONPath, all substitutions made. Taken to be valid: the library's own check would cost a
@@ -204,12 +206,12 @@ export class StepFunctions {
     return { executionArn, startDate: record.startDate };
   }
 
-  #stopExecution(input: { executionArn: string; error?: string; cause?: string }): object {
+  async #stopExecution(input: { executionArn: string; error?: string; cause?: string }): Promise<object> {
     const { name, stopDate } = this.#find(input.executionArn);
     const running = this.#running.get(name);
     if (!running) return { stopDate: stopDate ?? Date.now() / 1000 };
-    this.#finish(running.record, { status: 'ABORTED', error: input.error, cause: input.cause });
     running.stop.abort();
+    await this.#finish(running.record, { status: 'ABORTED', error: input.error, cause: input.cause });
     return { stopDate: running.record.stopDate };
   }
 
@@ -218,7 +220,8 @@ export class StepFunctions {
     this.#running.set(record.name, { record, stop });
     try {
       const output = await this.#runMachine(this.#main, JSON.parse(record.input), record, stop.signal);
-      if (!stop.signal.aborted) this.#finish(record, { status: 'SUCCEEDED', output: JSON.stringify(output) });
+      if (!stop.signal.aborted)
+        await this.#finish(record, { status: 'SUCCEEDED', output: JSON.stringify(output) });
     } catch (error) {
       if (stop.signal.aborted) return;
       const timedOut = error instanceof ExecutionTimeoutError;
@@ -227,16 +230,16 @@ export class StepFunctions {
         ? ({ status: 'TIMED_OUT', error: 'States.Timeout' } as const)
         : ({ status: 'FAILED', error: name, cause: message } as const);
       this.#options.log('warn', 'workflow failed', { execution: record.name, ...end });
-      this.#finish(record, end);
+      await this.#finish(record, end);
     } finally {
       // Where the time of the whole execution was over, its states are still under way.
       stop.abort();
     }
   }
 
-  #finish(record: ExecutionRecord, end: Partial<ExecutionRecord>): void {
+  async #finish(record: ExecutionRecord, end: Partial<ExecutionRecord>): Promise<void> {
     Object.assign(record, end, { stopDate: Date.now() / 1000 });
-    this.#records.put(record.name, record);
+    await this.#options.storage.write(() => this.#records.put(record.name, record));
     this.#running.delete(record.name);
     void this.#tell(record);
   }
@@ -253,7 +256,7 @@ export class StepFunctions {
       });
       if (!heard) return;
     }
-    this.#unfinished.delete(rest.name);
+    await this.#options.storage.write(() => this.#unfinished.delete(rest.name));
   }
 
   #find(executionArn: string): ExecutionRecord {

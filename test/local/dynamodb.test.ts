@@ -1,6 +1,5 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import fs from 'node:fs';
 import path from 'node:path';
 import {
   CreateTableCommand,
@@ -21,6 +20,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Database } from '../../local/aws/database.ts';
 import { Items } from '../../local/aws/dynamodb/items.ts';
 import { type Endpoint, startEndpoint } from '../../local/aws/endpoint.ts';
+import { canMount, mountSmallDisk } from '../support/small-disk.ts';
 import { startTestEndpoint, temporaryFolder, testOptions } from './support.ts';
 
 const TableName = 'things';
@@ -240,51 +240,46 @@ test('expired items are removed, others stay', () => {
   database.close();
 });
 
-/** The disk of a test: a file system of its own, which only root may mount. */
-const smallDisk = process.getuid?.() === 0 && spawnSync('mount', ['--version']).status === 0;
-
-test.runIf(smallDisk)(
-  'a full disk fails writes, loses none that succeeded, and is forgotten once there is room',
-  async () => {
-    const dataDir = temporaryFolder();
-    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', dataDir]).status).toBe(0);
-    try {
-      const first = await startEndpoint(testOptions({ dataDir }));
-      const on = (of: Endpoint) =>
-        new DynamoDBClient({ endpoint: of.url, credentials: { ...of.credentials }, maxAttempts: 1 });
-      await createTable(on(first));
-      const writer = DynamoDBDocumentClient.from(on(first));
-      const written = new Map<string, string>();
-      const refused: unknown[] = [];
-      const put = async (pk: string, text: string) => {
-        try {
-          await writer.send(new PutCommand({ TableName, Item: { pk, sk: '1', text } }));
-          written.set(pk, text);
-        } catch (error) {
-          refused.push(error);
-        }
-      };
-      const filler = path.join(dataDir, 'filler');
-      for (let n = 0; n < 20; n++) await put(`before-${n}`, 'x'.repeat(2000));
-      expect(() => fs.writeFileSync(filler, Buffer.alloc(16e6))).toThrow('ENOSPC');
-      for (let n = 0; n < 40; n++) await put(`before-${n % 20}`, `changed ${n}`.padEnd(20_000));
-      expect(refused.length).toBeGreaterThan(0);
-      expect(refused[0]).toMatchObject({ name: 'InternalServerError', $fault: 'server' });
-      fs.rmSync(filler);
-      refused.length = 0;
-      for (let n = 0; n < 40; n++) await put(`after-${n}`, 'y'.repeat(2000));
-      expect(refused).toEqual([]);
-      await first.close();
-
-      const again = await startEndpoint(testOptions({ dataDir }));
-      const reader = DynamoDBDocumentClient.from(on(again));
-      for (const [pk, text] of written) {
-        const { Item } = await reader.send(new GetCommand({ TableName, Key: { pk, sk: '1' } }));
-        expect(Item?.text).toBe(text);
+test.runIf(canMount)('a full disk fails writes and loses none that succeeded', async () => {
+  const disk = mountSmallDisk(8);
+  try {
+    const first = await startEndpoint(testOptions({ dataDir: disk.folder }));
+    const on = (of: Endpoint) =>
+      new DynamoDBClient({ endpoint: of.url, credentials: { ...of.credentials }, maxAttempts: 1 });
+    await createTable(on(first));
+    const writer = DynamoDBDocumentClient.from(on(first));
+    const written = new Map<string, string>();
+    const refused: unknown[] = [];
+    const put = async (pk: string, text: string) => {
+      try {
+        await writer.send(new PutCommand({ TableName, Item: { pk, sk: '1', text } }));
+        written.set(pk, text);
+      } catch (error) {
+        refused.push(error);
       }
-      await again.close();
-    } finally {
-      spawnSync('umount', ['--lazy', dataDir]);
+    };
+    for (let n = 0; n < 20; n++) await put(`before-${n}`, 'x'.repeat(2000));
+    disk.fill();
+    for (let n = 0; n < 40; n++) await put(`before-${n % 20}`, `changed ${n}`.padEnd(20_000));
+    expect(refused.length).toBeGreaterThan(0);
+    expect(refused[0]).toMatchObject({ name: 'ServiceUnavailable', $fault: 'server' });
+    expect(first.storage.problem).toMatch(/Make room there/);
+    disk.free();
+    await first.storage.whole();
+    expect(first.storage.problem).toBeNull();
+    refused.length = 0;
+    for (let n = 0; n < 40; n++) await put(`after-${n}`, 'y'.repeat(2000));
+    expect(refused).toEqual([]);
+    await first.close();
+
+    const again = await startEndpoint(testOptions({ dataDir: disk.folder }));
+    const reader = DynamoDBDocumentClient.from(on(again));
+    for (const [pk, text] of written) {
+      const { Item } = await reader.send(new GetCommand({ TableName, Key: { pk, sk: '1' } }));
+      expect(Item?.text).toBe(text);
     }
-  },
-);
+    await again.close();
+  } finally {
+    disk.remove();
+  }
+});

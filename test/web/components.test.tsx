@@ -56,7 +56,7 @@ describe('PromptSidebar', () => {
     onRun = () => {},
     error = null as Error | null,
     starting = false,
-    modelProblem = null as string | null,
+    serviceProblem = null as string | null,
   }) {
     const [draft, setDraft] = useState<Draft>(EMPTY_DRAFT);
     return (
@@ -67,7 +67,7 @@ describe('PromptSidebar', () => {
         starting={starting}
         error={error}
         defaults={{ max_retries: 5, timeout: 30, policy: 'strict' }}
-        modelProblem={modelProblem}
+        serviceProblem={serviceProblem}
         promptRef={null}
       />
     );
@@ -75,7 +75,7 @@ describe('PromptSidebar', () => {
   const runButton = () => screen.getByRole<HTMLButtonElement>('button', { name: 'Run' });
 
   it('says beside the prompt that the model has no key', () => {
-    const { rerender } = render(<Prompt modelProblem="No model key is set yet." />);
+    const { rerender } = render(<Prompt serviceProblem="No model key is set yet." />);
     screen.getByText('No model key is set yet.');
     rerender(<Prompt />);
     expect(screen.queryByText('No model key is set yet.')).toBeNull();
@@ -405,6 +405,7 @@ describe('Header', () => {
 
   it('tells model, isolation and packages', () => {
     const health = {
+      problem: null,
       model: { name: 'some-model', demo: false, problem: null },
       isolation: null,
       sandbox: { python: '3.13.9', packages: [{ name: 'numpy', version: '2.4.6' }] },

@@ -174,7 +174,7 @@ describe('PromptSidebar', () => {
         starting={false}
         error={null}
         defaults={null}
-        modelProblem={null}
+        serviceProblem={null}
         promptRef={null}
       />
     );

@@ -7,7 +7,6 @@
  */
 import * as z from 'zod';
 import { type Database, storageFailure } from '../database.ts';
-import { AwsError } from '../http.ts';
 import { type JsonService, operation } from '../json-protocol.ts';
 
 import {
@@ -50,55 +49,38 @@ export function createDynamoDb(database: Database): DynamoDb {
   };
 }
 
-/** An operation of which a failed write is told as DynamoDB tells its own faults, which clients try again. */
-function stored<Schema extends z.ZodType>(schema: Schema, run: (input: z.infer<Schema>) => object) {
-  return operation(schema, (input) => {
-    try {
-      return run(input);
-    } catch (error) {
-      const failure = storageFailure(error);
-      if (!failure) throw error;
-      throw new AwsError(
-        'InternalServerError',
-        `The table cannot be written or read: ${(error as Error).message}`,
-        500,
-      );
-    }
-  });
-}
-
 function operationsOn(tables: Tables): JsonService['operations'] {
   const justTable = z.strictObject({ TableName: tableName });
   return {
-    CreateTable: stored(createTable, (input) => tables.create(input)),
-    DescribeTable: stored(justTable, ({ TableName }) => ({
+    CreateTable: operation(createTable, (input) => tables.create(input)),
+    DescribeTable: operation(justTable, ({ TableName }) => ({
       Table: tables.describe(tables.of(TableName)),
     })),
-    ListTables: stored(z.strictObject({}), () => ({ TableNames: tables.names() })),
-    UpdateTimeToLive: stored(
+    ListTables: operation(z.strictObject({}), () => ({ TableNames: tables.names() })),
+    UpdateTimeToLive: operation(
       z.strictObject({
         TableName: tableName,
         TimeToLiveSpecification: z.strictObject({ AttributeName: z.string().min(1), Enabled: z.boolean() }),
       }),
       (input) => tables.setTimeToLive(input.TableName, input.TimeToLiveSpecification),
     ),
-    DescribeTimeToLive: stored(justTable, ({ TableName }) => tables.describeTimeToLive(TableName)),
-    GetItem: stored(get, (input) => tables.get(input)),
-    PutItem: stored(
+    DescribeTimeToLive: operation(justTable, ({ TableName }) => tables.describeTimeToLive(TableName)),
+    GetItem: operation(get, (input) => tables.get(input)),
+    PutItem: operation(
       put.extend({ ReturnValues: z.enum(['NONE', 'ALL_OLD']).optional() }),
       ({ ReturnValues, ...input }) => tables.writeOne({ put: input }, ReturnValues),
     ),
-    DeleteItem: stored(
+    DeleteItem: operation(
       remove.extend({ ReturnValues: z.enum(['NONE', 'ALL_OLD']).optional() }),
       ({ ReturnValues, ...input }) => tables.writeOne({ remove: input }, ReturnValues),
     ),
-    UpdateItem: stored(
+    UpdateItem: operation(
       update.extend({ ReturnValues: z.enum(['NONE', 'ALL_OLD', 'ALL_NEW']).optional() }),
       ({ ReturnValues, ...input }) => tables.writeOne({ update: input }, ReturnValues),
     ),
-    Query: stored(query, (input) => tables.query(input)),
-    Scan: stored(scan, (input) => tables.scan(input)),
-    TransactWriteItems: stored(transaction, ({ TransactItems, ClientRequestToken }) =>
+    Query: operation(query, (input) => tables.query(input)),
+    Scan: operation(scan, (input) => tables.scan(input)),
+    TransactWriteItems: operation(transaction, ({ TransactItems, ClientRequestToken }) =>
       tables.transactWrite(TransactItems.map(onlyWrite), ClientRequestToken),
     ),
   };

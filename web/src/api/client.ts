@@ -4,6 +4,8 @@ import type { ExecuteRequest, Execution, History, Policy } from '../../../functi
 import { ApiError, type ProblemDocument, Unreachable } from './errors.ts';
 
 export interface Health {
+  /** Why no work is taken now; null if it is. */
+  problem: string | null;
   /** `problem`: why the model cannot be asked, in a sentence; null if nothing is known against it. */
   model: { name: string; demo: boolean; problem: string | null };
   /** State of each isolation layer, as the last sandbox reported it; null before the first. */
@@ -50,7 +52,12 @@ export function createClient({
   const execution = (id: string) => `/executions/${encodeURIComponent(id)}`;
 
   return {
-    health: (signal?: AbortSignal) => json<Health>('/health', { signal }),
+    /** Also of a service that is not well. */
+    async health(signal?: AbortSignal): Promise<Health> {
+      const response = await reached(fetch(`${origin}/api/health`, { signal }), signal);
+      if (!response.ok && !isJson(response)) throw await errorOf(response);
+      return reached(response.json() as Promise<Health>, signal);
+    },
 
     /** Starts an execution and answers at once. */
     async execute(body: ExecuteRequest): Promise<Execution> {
@@ -107,6 +114,8 @@ export function createClient({
     },
   };
 }
+
+const isJson = (response: Response) => response.headers.get('content-type')?.startsWith('application/json');
 
 /** What the network is to bring, the body too, may break off. @throws Unreachable, and AbortError */
 async function reached<T>(answer: Promise<T>, signal?: AbortSignal | null): Promise<T> {

@@ -14,8 +14,8 @@ export interface PromptSidebarProps {
   /** Why the last request did not start anything. */
   error: Error | null;
   defaults: Health['defaults'] | null;
-  /** Why the model cannot be asked now. */
-  modelProblem: string | null;
+  /** Why the service takes no task now. */
+  serviceProblem: string | null;
   promptRef: Ref<HTMLTextAreaElement>;
 }
 
@@ -23,7 +23,7 @@ const isMac = /Mac|iPhone|iPad/.test(navigator.userAgent);
 
 /** Where a task is put: the prompt, settings, the button that runs it, and examples. */
 export function PromptSidebar(props: PromptSidebarProps) {
-  const { draft, onChange, onRun, starting, error, defaults, modelProblem, promptRef } = props;
+  const { draft, onChange, onRun, starting, error, defaults, serviceProblem, promptRef } = props;
   const promptId = useId();
   const problem = problemOf(draft);
   const onKeyDown = (event: KeyboardEvent) => {
@@ -60,7 +60,7 @@ export function PromptSidebar(props: PromptSidebarProps) {
           </span>
         )}
       </div>
-      {modelProblem && !error && <Notice kind="warning">{modelProblem}</Notice>}
+      {serviceProblem && !error && <Notice kind="warning">{serviceProblem}</Notice>}
       {error && <Notice kind="error">{error.message}</Notice>}
       <div>
         <h2 className="mb-1 text-muted text-xs">Examples</h2>

@@ -121,7 +121,7 @@ export function Workspace({ client, seen, health, onSignOut }: WorkspaceProps) {
             starting={starting}
             error={startError}
             defaults={health?.defaults ?? null}
-            modelProblem={health?.model.problem ?? null}
+            serviceProblem={health?.problem ?? health?.model.problem ?? null}
             promptRef={promptBox}
           />
           <HistoryList history={history} shown={id} />

@@ -17,7 +17,7 @@ export function useHealth(): Health | null | undefined {
         const answer = await client.health(stop.signal);
         setHealth(answer);
         clearTimeout(timer);
-        if (answer.model.problem) timer = setTimeout(() => void read(), RETRY);
+        if (answer.problem ?? answer.model.problem) timer = setTimeout(() => void read(), RETRY);
       } catch {
         // Whatever needs the service says itself that it is away.
         if (stop.signal.aborted) return;

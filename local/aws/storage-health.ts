@@ -1,0 +1,113 @@
+/**
+ * Whether the disk below the data folder takes what is written.
+ *
+ *   whole ──a write fails, or little room is left──► in trouble ──a trial write succeeds──► whole
+ *
+ * While it is in trouble no new work is taken (`problem` says why) and functions wait (`whole()`), so that nothing that
+ * was acknowledged fails for it. A trial is made once a second.
+ */
+import '../polyfill.ts';
+import fs from 'node:fs';
+import path from 'node:path';
+import { storageFailure } from './database.ts';
+import type { Log } from './log.ts';
+
+/** bytes that must be free for new work: the files of one attempt, and the records of some */
+const ROOM_FOR_WORK = 32 * 1024 * 1024;
+/** Of a small disk no more than this share is asked for. */
+const SHARE_OF_DISK = 0.1;
+const TRIAL_MS = 1000;
+
+export class StorageHealth {
+  readonly #folder: string;
+  readonly #log: Log;
+  readonly #tryWrite: () => void;
+  #problem: string | null = null;
+  #closed = false;
+  #waiting = Promise.withResolvers<void>();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `tryWrite` writes to the database and throws if that fails. */
+  constructor(folder: string, tryWrite: () => void, log: Log) {
+    this.#folder = folder;
+    this.#tryWrite = tryWrite;
+    this.#log = log;
+  }
+
+  /** Why no new work is taken now, in a sentence; null if it is. */
+  get problem(): string | null {
+    if (this.#problem === null && this.#lacksRoom()) this.#enter('little room is left');
+    return this.#problem;
+  }
+
+  /** Whether the error is the disk's. If so, it is in trouble from here on. */
+  blames(error: unknown): boolean {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    const isDisk = storageFailure(error) !== undefined || ['ENOSPC', 'EDQUOT', 'EIO', 'EROFS'].includes(code);
+    if (isDisk) this.#enter((error as Error).message);
+    return isDisk;
+  }
+
+  /** Resolves when writes succeed; at once if nothing is known against it. */
+  whole(): Promise<void> {
+    return this.#problem === null || this.#closed ? Promise.resolve() : this.#waiting.promise;
+  }
+
+  /** Makes a write that must not be lost: waits for room and tries again. At the end of the process it is left undone. */
+  async write(work: () => void): Promise<void> {
+    while (!this.#closed) {
+      try {
+        return work();
+      } catch (error) {
+        if (!this.blames(error)) throw error;
+        await this.whole();
+      }
+    }
+  }
+
+  /** Calls what may be called again once the disk is to be blamed for its failure. */
+  async call<Result>(work: () => Promise<Result>): Promise<Result> {
+    for (;;) {
+      await this.whole();
+      try {
+        return await work();
+      } catch (error) {
+        if (this.problem === null || this.#closed) throw error;
+      }
+    }
+  }
+
+  /** Lets go of all that wait. */
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#waiting.resolve();
+  }
+
+  #enter(reason: string): void {
+    if (this.#problem !== null || this.#closed) return;
+    this.#problem = `The disk below ${path.resolve(this.#folder)} takes no more (${reason}). Make room there: the service then goes on by itself, and nothing that it has taken on is lost.`;
+    this.#waiting = Promise.withResolvers();
+    this.#log('error', this.#problem);
+    this.#timer = setInterval(() => this.#try(), TRIAL_MS).unref();
+  }
+
+  #try(): void {
+    if (this.#lacksRoom()) return;
+    try {
+      this.#tryWrite();
+    } catch (error) {
+      if (storageFailure(error)) return;
+      throw error;
+    }
+    clearInterval(this.#timer);
+    this.#problem = null;
+    this.#log('error', 'The disk takes writes again: the service goes on.');
+    this.#waiting.resolve();
+  }
+
+  #lacksRoom(): boolean {
+    const { bavail, blocks, bsize } = fs.statfsSync(this.#folder);
+    return bavail * bsize < Math.min(ROOM_FOR_WORK, blocks * bsize * SHARE_OF_DISK);
+  }
+}
