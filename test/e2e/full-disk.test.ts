@@ -53,7 +53,12 @@ const ended = async (url: string, execution: Execution) => {
 test('what was acknowledged is kept and finished, new work is refused until there is room', async () => {
   const gate = Promise.withResolvers<void>();
   model.replyTo('before', python('print("before")'));
-  model.replyTo('meanwhile', { text: python('print("meanwhile")'), gate: gate.promise });
+  // A reply that could not be stored is asked for again.
+  const replies = Array.from({ length: 20 }, () => ({
+    text: python('print("meanwhile")'),
+    gate: gate.promise,
+  }));
+  model.replyTo('meanwhile', ...replies);
   const url = await runtime.start();
   const before = await ended(url, await execute(url, 'before'));
   expect(before.status).toBe('succeeded');
