@@ -14,6 +14,10 @@ export type TaskSize = {
   [C in keyof typeof MEMORY_OF_CPU]: { cpu: C; memoryMiB: (typeof MEMORY_OF_CPU)[C][number] };
 }[keyof typeof MEMORY_OF_CPU];
 
+/** MiB of a task's memory that files in /tmp may take, and that the supervisor and the preloaded interpreter do. */
+export const TMP_MIB = 512;
+const SUPERVISOR_MIB = 384;
+
 export interface Environment {
   name: 'dev' | 'staging' | 'prod';
   /** Data outlives the stack: buckets and table are kept, the table cannot be deleted and can be set back in time. */
@@ -47,6 +51,8 @@ export interface Environment {
     /** Defaults of an execution, see README.md. */
     maxRetries: number;
     executionTimeout: number;
+    /** MB of memory that a program has; the task also holds its supervisor and its files. */
+    sandboxMemoryMb: number;
     policy: Policy;
     /** Requests a second, over all callers, and at once. */
     requestsPerSecond: number;
@@ -110,6 +116,7 @@ export const environments: readonly Environment[] = [
     limits: {
       maxRetries: 5,
       executionTimeout: 30,
+      sandboxMemoryMb: 1024,
       policy: 'strict',
       requestsPerSecond: 20,
       burst: 40,
@@ -143,6 +150,7 @@ export const environments: readonly Environment[] = [
     limits: {
       maxRetries: 5,
       executionTimeout: 30,
+      sandboxMemoryMb: 1024,
       policy: 'strict',
       requestsPerSecond: 50,
       burst: 100,
@@ -176,6 +184,7 @@ export const environments: readonly Environment[] = [
     limits: {
       maxRetries: 5,
       executionTimeout: 30,
+      sandboxMemoryMb: 1024,
       policy: 'strict',
       requestsPerSecond: 200,
       burst: 400,
@@ -196,7 +205,7 @@ export const environments: readonly Environment[] = [
 ];
 
 /** @throws Error, in a sentence, for settings that do not fit together and that no type tells at run time. */
-export function checkEnvironment({ name, sandbox }: Environment): void {
+export function checkEnvironment({ name, sandbox, limits }: Environment): void {
   const { cpu, memoryMiB, zones, availabilityZones } = sandbox;
   const sizes: Record<number, readonly number[]> = MEMORY_OF_CPU;
   if (!sizes[cpu]) {
@@ -206,6 +215,12 @@ export function checkEnvironment({ name, sandbox }: Environment): void {
     const allowed = sizes[cpu].join(', ');
     throw new Error(
       `${name}: with sandbox.cpu ${cpu} Fargate has no sandbox.memoryMiB of ${memoryMiB}; choose one of ${allowed}.`,
+    );
+  }
+  const mostMemory = memoryMiB - TMP_MIB - SUPERVISOR_MIB;
+  if (!(limits.sandboxMemoryMb >= 128 && limits.sandboxMemoryMb <= mostMemory)) {
+    throw new Error(
+      `${name}: with sandbox.memoryMiB ${memoryMiB} limits.sandboxMemoryMb must be from 128 to ${mostMemory}, not ${limits.sandboxMemoryMb}.`,
     );
   }
   if (zones && new Set(zones).size !== availabilityZones) {

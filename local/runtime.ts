@@ -139,6 +139,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
         launcher,
         cluster: CLUSTER,
         taskDefinition: TASK_DEFINITION,
+        memoryMb: config.sandboxMemory,
         startDelay: options.sandboxStartDelay,
       },
       log,

@@ -20,7 +20,7 @@ export interface Settings {
 export function readSettings(): Settings {
   // Read for their checks: what is wrong is told at the start and not in the first execution.
   void [config.maxRetries, config.executionTimeout, config.policy, config.model, config.retentionDays];
-  void [config.quotas, config.tokensPerDay];
+  void [config.quotas, config.tokensPerDay, config.sandboxMemory];
   return {
     port: number('PORT', 3000, { min: 0, max: 65_535 }),
     host: process.env.HOST?.trim() || '127.0.0.1',

@@ -77,6 +77,10 @@ export const config = {
   get executionTimeout() {
     return number('EXECUTION_TIMEOUT', 30, { min: 0.1, max: LIMITS.timeout, fractions: true });
   },
+  /** Megabytes of memory that a program has, above what Python itself takes; as in sandbox-image/sandbox/settings.py. */
+  get sandboxMemory() {
+    return number('SANDBOX_MEMORY_MB', 1024, { min: 128, max: 16_384 });
+  },
   get policy(): Policy {
     return oneOf('POLICY', 'strict', policySchema.options);
   },

@@ -4,6 +4,7 @@
  * that was started again), it only says where the attempt stands.
  */
 import * as z from 'zod';
+import { config } from '../core/config.ts';
 import { ConditionFailed, QuotaExceeded } from '../core/errors.ts';
 import {
   endAttempt,
@@ -145,7 +146,7 @@ async function messagesFor(execution: ExecutionRecord, { attempt }: AttemptRecor
     attempt > 1 ? listAttempts(execution.execution_id) : [],
   ]);
   const { prompt, policy, tests, timeout } = execution;
-  const task = { prompt, policy, tests, timeout, packages: sandbox?.packages };
+  const task = { prompt, policy, tests, timeout, memory: config.sandboxMemory, packages: sandbox?.packages };
   const failed = attempts.filter(({ status }) => status === 'failed');
   if (failed.length === 0) return generationMessages(task);
   const tried = await Promise.all(

@@ -63,6 +63,7 @@ function settingVariables({ environment, originSecret }: Resources) {
     RETENTION_DAYS: String(retentionDays),
     MAX_RETRIES: String(limits.maxRetries),
     EXECUTION_TIMEOUT: String(limits.executionTimeout),
+    SANDBOX_MEMORY_MB: String(limits.sandboxMemoryMb),
     POLICY: limits.policy,
     AUTH: auth.type,
     QUOTA_REQUESTS_PER_MINUTE: String(limits.quotas.requestsPerMinute),

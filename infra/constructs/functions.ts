@@ -201,7 +201,13 @@ export const definitions: Record<Handler, Definition> = {
     writesFiles: ['executions/*'],
     publishes: true,
     modelKey: 'reads',
-    settings: ['RETENTION_DAYS', 'OPENAI_MODEL', 'OPENAI_BASE_URL', 'QUOTA_TOKENS_PER_DAY'],
+    settings: [
+      'RETENTION_DAYS',
+      'OPENAI_MODEL',
+      'OPENAI_BASE_URL',
+      'QUOTA_TOKENS_PER_DAY',
+      'SANDBOX_MEMORY_MB',
+    ],
   },
   'workflow/reject-code': {
     timeout: 30,

@@ -6,7 +6,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import type * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import type { Environment } from '../environments.ts';
+import { type Environment, TMP_MIB } from '../environments.ts';
 import { clusterName } from '../sandbox-tasks.ts';
 import { SandboxNetwork } from './sandbox-network.ts';
 
@@ -22,9 +22,6 @@ const DROPPED_CAPABILITIES = [
   'SYS_CHROOT',
 ];
 
-/** MiB of memory that files in /tmp may take, and that the supervisor and the preloaded interpreter do. */
-const TMP_MIB = 512;
-const SUPERVISOR_MIB = 384;
 /** Seconds from SIGTERM to SIGKILL; the supervisor ends within one. */
 const STOP_TIMEOUT = 2;
 
@@ -110,7 +107,7 @@ export class Sandbox extends Construct {
   }
 
   /** By hand, because the construct library's task definitions always have a task role. */
-  private createTaskDefinition({ name, sandbox, logRetention }: Environment, folder: string) {
+  private createTaskDefinition({ name, sandbox, limits, logRetention }: Environment, folder: string) {
     const image = new DockerImageAsset(this, 'Image', {
       directory: folder,
       platform: sandbox.architecture === 'ARM64' ? Platform.LINUX_ARM64 : Platform.LINUX_AMD64,
@@ -142,7 +139,7 @@ export class Sandbox extends Construct {
           environment: [
             {
               name: 'SANDBOX_MEMORY_MB',
-              value: String(sandbox.memoryMiB - TMP_MIB - SUPERVISOR_MIB),
+              value: String(limits.sandboxMemoryMb),
             },
           ],
           linuxParameters: {

@@ -52,6 +52,8 @@ export interface EcsOptions {
   /** The one cluster and the family of the one task definition that RunTask knows. */
   cluster: string;
   taskDefinition: string;
+  /** Of a program, as the task definition says it. default: the sandbox program's */
+  memoryMb?: number;
   /** Milliseconds from RunTask to the start of the process, to model Fargate. default: none */
   startDelay?(): number;
 }
@@ -335,12 +337,13 @@ export class Ecs {
   }
 
   #commandOf(task: Task): { command: string; args: string[]; cwd?: string; env: Record<string, string> } {
-    const { launcher } = this.#options;
+    const { launcher, memoryMb } = this.#options;
     const given = (task.overrides.containerOverrides[0]?.environment ?? []).map(({ name, value }) => [
       name,
       value,
     ]);
     const overrides: Record<string, string> = Object.fromEntries(given);
+    if (memoryMb) overrides.SANDBOX_MEMORY_MB = String(memoryMb);
     const path = process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin';
     if (launcher.kind === 'process') {
       const { command = 'python3', args = ['-m', 'sandbox'], cwd, confinement, workDir } = launcher;
@@ -358,7 +361,7 @@ export class Ecs {
         },
       };
     }
-    return dockerCommand(containerName(task), launcher.image, overrides);
+    return dockerCommand(containerName(task), launcher.image, overrides, memoryMb);
   }
 
   #stopTask({ cluster, task: name, reason }: { cluster: string; task: string; reason?: string }): object {
@@ -497,6 +500,7 @@ export function dockerCommand(
   name: string,
   image = DOCKER_IMAGE,
   variables: Record<string, string>,
+  memoryMb = 1024,
 ): { command: string; args: string[]; env: Record<string, string> } {
   const capabilities = ['SETUID', 'SETGID', 'CHOWN', 'KILL', 'DAC_OVERRIDE', 'FOWNER'];
   const args = [
@@ -511,7 +515,8 @@ export function dockerCommand(
     '--cap-drop=ALL',
     ...capabilities.map((capability) => `--cap-add=${capability}`),
     '--security-opt=no-new-privileges',
-    '--memory=2g',
+    // As in a task: beside a program there are its files, the supervisor and the preloaded interpreter.
+    `--memory=${memoryMb + 1024}m`,
     '--pids-limit=512',
     // Names of variables in the arguments, values in the environment: arguments can be read by everyone.
     ...Object.keys(variables).map((name) => `--env=${name}`),

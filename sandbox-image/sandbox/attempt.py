@@ -23,9 +23,10 @@ from enum import Enum
 from sandbox import channel
 from sandbox.channel import Message
 from sandbox.disk import Disk
+from sandbox.hidden import HostPaths
 from sandbox.jobs import Job
 from sandbox.output import Output
-from sandbox.zygote_process import ZygoteLost, ZygoteProcess
+from sandbox.zygote_process import ROOT, ZygoteLost, ZygoteProcess
 
 START_SECONDS = 10.0  # to confine itself, to check and compile the code
 TRACE_SECONDS = 0.25  # to write down where it is before it is killed
@@ -66,6 +67,7 @@ class Ending:
     peak_bytes: int = 0
     resident_bytes: int = 0
     seconds: float = 0.0
+    hide: Callable[[str], str] = str
 
 
 class Attempt:
@@ -77,7 +79,8 @@ class Attempt:
         self._disk = disk
         self.abilities = zygote.abilities
         self._zygote = zygote
-        self._ending = Ending(resident_bytes=zygote.abilities.resident_bytes)
+        self._hidden = HostPaths(folder, ROOT, zygote.import_path)
+        self._ending = Ending(resident_bytes=zygote.abilities.resident_bytes, hide=self._hidden.hide)
         self._isolation: dict[str, str] | None = None
         self._gave_tests = False
         self._is_tracing = False
@@ -137,6 +140,7 @@ class Attempt:
         for read in (self._read_channel, self._read_output, self._read_trace):
             while read():
                 pass
+        self._ending.output.add(self._hidden.flush())
         return self._ending
 
     @property
@@ -200,7 +204,7 @@ class Attempt:
 
     def _read_output(self) -> bytes | None:
         data = _read(self._output_fd, _PIPE_BYTES)
-        self._ending.output.add(data or b"")
+        self._ending.output.add(self._hidden.feed(data or b""))
         return data
 
     def _read_trace(self) -> bytes | None:

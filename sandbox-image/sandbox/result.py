@@ -7,6 +7,7 @@ import math
 import os
 import re
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from sandbox import failure
@@ -99,7 +100,7 @@ def _verdict(job: Job, ending: Ending, exit_code: int, memory_bytes: int) -> Res
     if exit_code < 0:
         return _killed(job, ending, -exit_code, memory_bytes)
     if ending.report is not None and ending.report.get("error_category") in _CATEGORIES:
-        return _reported(job, ending.report, memory_bytes)
+        return _reported(job, ending.report, ending.hide, memory_bytes)
     if not ending.begun:
         told = "SandboxError: the process ended before it ran the code"
         return {"error_category": "sandbox_error", "error": told}
@@ -147,21 +148,23 @@ def _killed(job: Job, ending: Ending, number: int, memory_bytes: int) -> Result:
     return _ended("exception", told, job, ending)
 
 
-def _reported(job: Job, report: dict[str, Any], memory_bytes: int) -> Result:
+def _reported(job: Job, report: dict[str, Any], hide: Callable[[str], str], memory_bytes: int) -> Result:
     """The child's own account, cut to what a result may hold."""
     category = report["error_category"]
     longest = _LONGEST_POLICY_ERROR if category == "policy_violation" else failure.LONGEST_ERROR
-    error = _text(report.get("error"), longest)
+    error = _text(report.get("error"), longest, hide)
     if category == "memory" and error == "MemoryError":
         error = _memory_error(memory_bytes)
+    elif category == "memory":
+        error = _text(error, longest - 100) + f" (the program has {memory_bytes // 2**20} MB)"
     local_values = report.get("locals")
     return {
         "error_category": category,
         "error": error,
         "error_line": _line(report.get("error_line"), job),
-        "traceback": _text(report.get("traceback"), failure.LONGEST_TRACEBACK) or None,
+        "traceback": _text(report.get("traceback"), failure.LONGEST_TRACEBACK, hide) or None,
         "locals": {
-            _text(name, LONGEST_VALUE): _text(value, LONGEST_VALUE)
+            _text(name, LONGEST_VALUE, hide): _text(value, LONGEST_VALUE, hide)
             for name, value in list(local_values.items())[:MOST_LOCALS]
             if name
         }
@@ -191,8 +194,8 @@ def _memory_error(memory_bytes: int) -> str:
     return f"MemoryError: the program used more than {memory_bytes // 2**20} MB"
 
 
-def _text(value: Any, limit: int) -> str:
-    text = value if isinstance(value, str) else ""
+def _text(value: Any, limit: int, hide: Callable[[str], str] = str) -> str:
+    text = hide(value) if isinstance(value, str) else ""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

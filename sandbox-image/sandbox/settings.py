@@ -2,9 +2,12 @@
 
 import ctypes
 import os
+import re
 from dataclasses import dataclass
 
 from sandbox import linux
+
+MEMORY_MB, LEAST_MEMORY_MB, MOST_MEMORY_MB = 1024, 128, 16_384  # as in functions/core/config.ts
 
 _NAMES = (
     "MANIFEST_URL",
@@ -35,9 +38,11 @@ class Settings:
     def take_from_environment() -> "Settings":
         """Reads the variables and removes them; raises BadSetting. The manifest URL may be empty here."""
         values = {name: _take(name) for name in _NAMES}
-        memory = values["SANDBOX_MEMORY_MB"] or "512"
-        if not memory.isdecimal() or int(memory) < 1:
-            raise BadSetting("SANDBOX_MEMORY_MB must be a whole number of megabytes, at least 1")
+        memory = values["SANDBOX_MEMORY_MB"] or str(MEMORY_MB)
+        if not re.fullmatch(r"[0-9]{1,9}", memory) or not LEAST_MEMORY_MB <= int(memory) <= MOST_MEMORY_MB:
+            raise BadSetting(
+                f"SANDBOX_MEMORY_MB must be a whole number from {LEAST_MEMORY_MB} to {MOST_MEMORY_MB} (MB)"
+            )
         return Settings(
             manifest_url=values["MANIFEST_URL"],
             confinement_required=_one_of(values, "SANDBOX_CONFINEMENT", "required", "unconfined")

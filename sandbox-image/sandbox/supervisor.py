@@ -142,7 +142,7 @@ class _Supervisor:
         try:
             ending = attempt.run(job, self._chunk_uploader(job))
             if ending.refused is not None:
-                return result.sandbox_error(job.job_id, ending.refused)
+                return result.sandbox_error(job.job_id, ending.hide(ending.refused))
             if not ending.taken and ending.stopped is None:
                 return None
             if not ending.begun and ending.trace:

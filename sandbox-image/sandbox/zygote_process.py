@@ -47,9 +47,10 @@ class ZygoteProcess:
         """
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         import_path = [path for path in sys.path if path and os.path.realpath(path) != os.path.realpath(ROOT)]
+        self.import_path = [os.path.abspath(path) for path in import_path]
         arguments = {
             "root": ROOT,
-            "import_path": [os.path.abspath(path) for path in import_path],
+            "import_path": self.import_path,
             "control_fd": theirs.fileno(),
             "base": base,
             "confinement_required": settings.confinement_required,

@@ -8,7 +8,7 @@ import sys
 import time
 import unittest
 
-from sandbox_process import SandboxProcess, is_alive
+from sandbox_process import ROOT, SandboxProcess, is_alive
 
 
 class SandboxTest(unittest.TestCase):
@@ -96,6 +96,37 @@ class ResultTest(SandboxTest):
         )
         self.assertEqual((result["error"], result["error_line"]), ("ValueError: no a", 4))
         self.assertIn("KeyError: 'a'", result["traceback"])
+
+    def test_paths_of_the_host_are_not_told(self) -> None:
+        result = self.run_code(
+            """
+            import json, logging, os, sys, traceback, warnings
+            print(os.getcwd(), os.path.abspath("out.csv"), os.environ["HOME"], sys.path, json.__file__)
+            print(sys.executable, sys.prefix, sys.base_prefix, sys.orig_argv, os.__file__)
+            traceback.print_stack()
+            try: json.loads("{")
+            except ValueError: traceback.print_exc(); logging.exception("log")
+            warnings.warn("careful")
+            os.write(1, os.getcwdb()[:9]); os.write(1, os.getcwdb()[9:])
+            here, library = os.path.abspath("x"), "x" * 150 + json.__file__
+            open(os.path.abspath("missing.txt"))
+            """
+        )
+        told = f"{result['output']}{result['error']}{result['traceback']}{result['locals']}"
+        project = os.path.dirname(ROOT)
+        for path in (
+            self.sandbox.work_dir,
+            project,
+            sys.prefix,
+            sys.base_prefix,
+            os.path.dirname(json.__file__),
+        ):
+            if path not in ("/usr", "/usr/local"):
+                self.assertNotIn(path, told)
+        self.assertIn("./out.csv", result["output"])
+        self.assertIn('File "json/decoder.py"', result["output"])
+        self.assertIn("'./missing.txt'", result["error"])
+        self.assertEqual(result["locals"]["here"], "'./x'")
 
     def test_endless_recursion(self) -> None:
         result = self.run_code("def f(n):\n    return f(n + 1)\nf(0)")

@@ -2,11 +2,14 @@
 
 import os
 import unittest
+from unittest.mock import patch
 
 from mailbox_server import Mailbox
 from sandbox import jobs, mailbox
 from sandbox.channel import BrokenMessage, MessageReader, pack
+from sandbox.hidden import HostPaths
 from sandbox.output import LONGEST_CHUNK, LONGEST_OUTPUT, LONGEST_STREAM, Output
+from sandbox.settings import BadSetting, Settings
 from sandbox.values import short_locals, short_repr
 
 
@@ -102,6 +105,46 @@ class ValuesTest(unittest.TestCase):
         shown = short_locals({"x": 1, "__name__": "m", "os": os, "f": len, "C": int, "@compare": 1, "_y": 2})
         self.assertEqual(shown, {"x": "1", "_y": "2"})
         self.assertEqual(len(short_locals({f"x{n}": n for n in range(100)})), 20)
+
+
+class HostPathsTest(unittest.TestCase):
+    SAID = (
+        'File "/home/ann/.venv/lib/python3.11/site-packages/pandas/core/frame.py", line 1; '
+        "in /srv/data/sandbox-x/7/out.csv of /srv/data/sandbox-x/7, "
+        "/home/ann/project/sandbox-image/sandbox/a.py; "
+        "/usr/share/x, /root/item stay"
+    )
+    SHOWN = (
+        'File "pandas/core/frame.py", line 1; in ./out.csv of ., sandbox/a.py; /usr/share/x, /root/item stay'
+    )
+
+    def paths(self) -> HostPaths:
+        installed = "/home/ann/.venv/lib/python3.11/site-packages"
+        return HostPaths("/srv/data/sandbox-x/7", "/home/ann/project/sandbox-image", [installed])
+
+    def test_texts(self) -> None:
+        self.assertEqual(self.paths().hide(self.SAID), self.SHOWN)
+        self.assertEqual(self.paths().hide("'/srv/data/sandb…"), "'…")
+        self.assertEqual(self.paths().hide("\ud800 /srv"), "\ud800 /srv")
+
+    def test_bytes_in_any_pieces(self) -> None:
+        data = self.SAID.encode()
+        for size in (1, 2, 3, 7, 50, len(data)):
+            paths = self.paths()
+            pieces = [paths.feed(data[at : at + size]) for at in range(0, len(data), size)]
+            self.assertEqual((b"".join(pieces) + paths.flush()).decode(), self.SHOWN)
+
+
+class SettingsTest(unittest.TestCase):
+    def memory_of(self, value: str) -> int:
+        with patch.dict(os.environ, {"SANDBOX_MEMORY_MB": value}):
+            return Settings.take_from_environment().memory_bytes // 2**20
+
+    def test_memory(self) -> None:
+        self.assertEqual([self.memory_of(value) for value in ("", "128", "16384")], [1024, 128, 16384])
+        for value in ("0", "127", "16385", "-1", "1.5", "many", "9" * 5000, "\u0663\u0660\u0660", "1_000"):
+            with self.assertRaisesRegex(BadSetting, "SANDBOX_MEMORY_MB .* from 128 to 16384"):
+                self.memory_of(value)
 
 
 class ChannelTest(unittest.TestCase):

@@ -114,6 +114,7 @@ def zygote_on(control: socket.socket) -> Any:
     """A hold on a zygote of which only the socket is there."""
     zygote = ZygoteProcess.__new__(ZygoteProcess)
     zygote.control = control
+    zygote.import_path = []
     zygote.abilities = Abilities("3", [], 2**24, has_own_uid=True)
     return zygote
 

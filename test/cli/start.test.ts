@@ -99,6 +99,7 @@ test.each([
   [{ SANDBOX: 'vm' }, 'SANDBOX must be one of auto, process, docker, unconfined, but is "vm"'],
   [{ PORT: 'http' }, 'PORT must be a whole number from 0 to 65535, but is "http"'],
   [{ MAX_RETRIES: '0' }, 'MAX_RETRIES must be a whole number from 1 to 10, but is "0"'],
+  [{ SANDBOX_MEMORY_MB: '64' }, 'SANDBOX_MEMORY_MB must be a whole number from 128 to 16384, but is "64"'],
   [{ EXECUTION_TIMEOUT: '-1' }, 'EXECUTION_TIMEOUT must be a number from 0.1 to 300, but is "-1"'],
   [{ POLICY: 'lax' }, 'POLICY must be one of strict, standard, but is "lax"'],
   [{ WARM_SANDBOXES: 'many' }, 'WARM_SANDBOXES must be a whole number from 0 to 100, but is "many"'],

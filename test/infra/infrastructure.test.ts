@@ -424,6 +424,34 @@ describe('a sandbox', () => {
   });
 });
 
+describe("a program's memory", () => {
+  const { limits } = environments[0] as (typeof environments)[number];
+
+  it.each(environments)('is the same in $name, and fits into its task', ({ limits }) => {
+    expect(limits.sandboxMemoryMb).toBe(1024);
+  });
+
+  it('is told to the sandbox and to the model', () => {
+    const { service } = synthesizeWith('dev', { limits: { ...limits, sandboxMemoryMb: 512 } });
+    const [task] = propertiesOf<{ ContainerDefinitions: { Environment: object[] }[] }>(
+      service,
+      'AWS::ECS::TaskDefinition',
+    );
+    expect(task?.ContainerDefinitions[0]?.Environment).toEqual([{ Name: 'SANDBOX_MEMORY_MB', Value: '512' }]);
+    const told = propertiesOf<{ Environment?: { Variables: { SANDBOX_MEMORY_MB?: string } } }>(
+      service,
+      'AWS::Lambda::Function',
+    ).map(({ Environment }) => Environment?.Variables.SANDBOX_MEMORY_MB);
+    expect(told.filter(Boolean)).toEqual(['512']);
+  });
+
+  it.each([127, 1153, Number.NaN])('of %d MB is refused', (sandboxMemoryMb) => {
+    expect(() => synthesizeWith('dev', { limits: { ...limits, sandboxMemoryMb } })).toThrow(
+      /dev: with sandbox\.memoryMiB 2048 limits\.sandboxMemoryMb must be from 128 to 1152/,
+    );
+  });
+});
+
 describe('bundles', () => {
   it('load and export their handlers', () => {
     const files = Object.values(bundle(handlers)).map(

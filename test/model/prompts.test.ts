@@ -442,3 +442,9 @@ it('tells which files were left out', () => {
   const many = Array.from({ length: 50 }, () => ({ name: 'n'.repeat(200), reason: 'more than 20 files' }));
   expect(repair({ artifacts_skipped: many }).length).toBeLessThan(repair({}).length + 500);
 });
+
+it('the memory that a program has is stated, at first and when it was not enough', () => {
+  const told = whole(generationMessages({ ...task, memory: 700 }));
+  expect(told).toContain('within 30 seconds and use at most 700 MB of memory.');
+  expect(repair({ error_category: 'memory' }, { memory: 700 })).toContain('more than 700 MB');
+});

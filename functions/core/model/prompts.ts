@@ -19,6 +19,8 @@ export interface Task {
   tests: string | null;
   /** seconds one attempt may run */
   timeout: number;
+  /** megabytes it may use; undefined where that is not known */
+  memory?: number | undefined;
   /** What the sandbox has installed; undefined while that is not known. */
   packages?: readonly string[] | undefined;
 }
@@ -90,7 +92,7 @@ export function repairMessages(task: Task, attempts: readonly FailedAttempt[]): 
 const WORTH_NAMING =
   /^(numpy|pandas|matplotlib|scipy|sympy|scikit-learn|seaborn|networkx|statsmodels|pillow|polars)$/i;
 
-function systemPrompt({ policy, timeout, packages }: Task): string {
+function systemPrompt({ policy, timeout, memory, packages }: Task): string {
   const useful = packages?.filter((name) => WORTH_NAMING.test(name)) ?? [];
   const installed = useful.length > 0 ? ` and ${useful.join(', ')}` : '';
   const available = packages
@@ -102,7 +104,7 @@ function systemPrompt({ policy, timeout, packages }: Task): string {
 - Answer with exactly one \`\`\`python block that holds the whole program, and nothing else.
 - Do what the task asks, with clear names and type hints, and think of the edge cases, such as empty input.
 - Call what you define, and print the results so that a reader understands them without the code.
-- The program must end by itself within ${timeout} seconds.
+- The program must end by itself within ${timeout} seconds${memory ? ` and use at most ${memory} MB of memory` : ''}.
 - ${available}
 - Do not hide errors behind a try that only prints them: an error that is raised can be repaired.
 - Files that the program writes into its working folder are kept for the user; use relative paths.
@@ -158,13 +160,13 @@ function earlierPart(earlier: readonly FailedAttempt[], failed: FailedAttempt): 
   );
 }
 
-const advice = ({ timeout }: Task): Record<ErrorCategory, string> => ({
+const advice = ({ timeout, memory }: Task): Record<ErrorCategory, string> => ({
   syntax_error: 'Python cannot read the program: look at that line, and at brackets and quotes before it.',
   policy_violation: 'Replace each of these in the way that its line says.',
   exception: 'Repair the cause and look for the same mistake elsewhere; do not just catch the error.',
   test_failure: 'The tests stay as they are: change the program so that it does what they expect.',
   timeout: `The program must end within ${timeout} seconds: look for a loop that never ends, use a faster algorithm or do less work.`,
-  memory: 'The program used too much memory: keep less at a time, use generators, or work on less data.',
+  memory: `The program used too much memory${memory ? `, more than ${memory} MB` : ''}: keep less at a time, use generators, or work on less data.`,
   no_code: 'Write no explanation. If the program was too long, write a shorter one.',
   model_error: 'The reply could not be read. Write the program again.',
   sandbox_error: 'The sandbox did not survive the program: use less memory and fewer resources.',

@@ -1,0 +1,70 @@
+"""Keeps the paths of the host out of what leaves a sandbox: output, errors, tracebacks and values.
+
+A file of a library is shown as it is imported (`pandas/core/frame.py`), the working folder as `.`, and what
+else would tell where the sandbox lives by the last part of its name. Not covered is what a program computes
+of such a path before it prints it, such as its length or its parts, and what it writes into files.
+"""
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+
+_SYSTEM_FOLDERS = {"/", "/usr", "/usr/local", "/opt", "/home", "/root", "/tmp"}  # the same on every machine
+_CUT = "…".encode()
+
+
+class HostPaths:
+    """Replaces paths in texts, and in bytes as they come. `folder` is the working folder of one attempt."""
+
+    def __init__(self, folder: str, root: str, import_path: Iterable[str]) -> None:
+        shown = {folder: "."}
+        base = os.path.dirname(folder)
+        libraries = [
+            path for path in (*import_path, *sysconfig.get_paths().values()) if path not in _SYSTEM_FOLDERS
+        ]
+        for path in (root, *libraries):
+            for spelled in (path, os.path.realpath(path)):
+                shown.setdefault(f"{spelled}/", "")
+                shown.setdefault(spelled, os.path.basename(spelled))
+        for path in (base, os.path.dirname(root), sys.prefix, sys.base_prefix):
+            if os.path.realpath(path) not in _SYSTEM_FOLDERS:
+                shown.setdefault(path, os.path.basename(path))
+        longest_first = sorted(shown.items(), key=lambda pair: len(pair[0]), reverse=True)
+        self._shown = [(os.fsencode(path), os.fsencode(name)) for path, name in longest_first]
+        self._held = b""
+
+    def hide(self, text: str) -> str:
+        """A text without them, also where one was cut short; lone surrogates stay."""
+        data = self._replace(text.encode("utf-8", "surrogatepass"))
+        if data.endswith(_CUT):
+            whole = data.removesuffix(_CUT)
+            data = whole[: next(self._beginnings(whole), len(whole))] + _CUT
+        return data.decode("utf-8", "surrogatepass")
+
+    def feed(self, data: bytes) -> bytes:
+        """What may be passed on now that `data` has come: its end is held back if a path may begin there."""
+        data = self._held + data
+        cut = next(self._beginnings(data), len(data))
+        self._held = data[cut:]
+        return self._replace(data[:cut])
+
+    def flush(self) -> bytes:
+        """What was held back, when no more comes."""
+        held, self._held = self._held, b""
+        return self._replace(held)
+
+    def _beginnings(self, data: bytes) -> Iterator[int]:
+        longest = len(self._shown[0][0])
+        complete = next((len(path) for path, _ in self._shown if data.endswith(path)), 0)
+        last = len(data) - max(complete, 1)  # the end of a path that is there whole begins no other
+        for start in range(max(len(data) - longest + 1, 0), last + 1):
+            end = data[start:]
+            if any(path.startswith(end) and path != end for path, _ in self._shown):
+                yield start
+
+    def _replace(self, data: bytes) -> bytes:
+        for path, name in self._shown:
+            if path in data:
+                data = data.replace(path, name)
+        return data
