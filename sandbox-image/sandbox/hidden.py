@@ -55,13 +55,19 @@ class HostPaths:
         return self._replace(held)
 
     def _beginnings(self, data: bytes) -> Iterator[int]:
+        """Where the end of `data` may be the beginning of a path, the longest first."""
         longest = len(self._shown[0][0])
-        complete = next((len(path) for path, _ in self._shown if data.endswith(path)), 0)
-        last = len(data) - max(complete, 1)  # the end of a path that is there whole begins no other
-        for start in range(max(len(data) - longest + 1, 0), last + 1):
+        for start in range(max(len(data) - longest + 1, 0), len(data)):
             end = data[start:]
-            if any(path.startswith(end) and path != end for path, _ in self._shown):
+            is_beginning = any(path.startswith(end) and path != end for path, _ in self._shown)
+            if is_beginning and not self._is_inside(data, start):
                 yield start
+
+    def _is_inside(self, data: bytes, at: int) -> bool:
+        """Whether a whole path goes on from before `at` to behind it."""
+        return any(
+            data.find(path, max(at - len(path) + 1, 0), at + len(path) - 1) >= 0 for path, _ in self._shown
+        )
 
     def _replace(self, data: bytes) -> bytes:
         for path, name in self._shown:
