@@ -31,9 +31,14 @@ MAX_ANNOTATION_DEPTH = 20
 MAX_NAME = 80
 MAX_ADVICE = 3
 
-IMPORT_FUNCTIONS = {"builtins.__import__", "importlib.import_module"}
+# Functions that import what a text names, `os.path` or `os:path`.
+IMPORT_FUNCTIONS = {"builtins.__import__", "importlib.import_module", "runpy.run_module"} | {
+    "pkgutil.resolve_name",
+    "pydoc.locate",
+}
 CODE_FUNCTIONS = {"builtins.eval", "builtins.exec", "builtins.compile"}
 TYPE_EVALUATORS = {"get_type_hints", "eval_str", "__annotations__"}  # by these, any text may be run as a type
+MODULE_OPENERS = {"__dict__", "__getattribute__", "__getattr__"}  # give any part of a module
 NAMESPACE_FUNCTIONS = {"builtins.globals", "builtins.locals", "builtins.vars"}
 NAMESPACE_ATTRIBUTES = {"__dict__", "__globals__", "__builtins__", "f_globals", "f_locals", "f_builtins"}
 NAMESPACE_METHODS = {"get", "pop", "setdefault", "__getitem__"}
@@ -75,6 +80,8 @@ PATH_RESULTS = {
         )
     ),
 }
+
+PATH_LISTS = {f"pathlib.Path().{name}" for name in ("iterdir", "glob", "rglob")}
 
 NAMED_ATTRIBUTE_FUNCTIONS = {
     "builtins.getattr",
@@ -163,8 +170,8 @@ class Checker(ast.NodeVisitor):
                 return self.resolve_name(name)
             case ast.Attribute(value=value, attr=name):
                 return {self.rules.join(path, name) for path in self.resolve(value)}
-            case ast.Call(func=function, args=arguments):
-                return self.resolve_call(function, arguments)
+            case ast.Call():
+                return self.resolve_call(node)
             case ast.NamedExpr(value=value) | ast.BinOp(left=value, op=ast.Div()):
                 return self.resolve(value)
             case ast.IfExp(body=body, orelse=orelse):
@@ -177,15 +184,16 @@ class Checker(ast.NodeVisitor):
                 return self.resolve_key(value, fold(key))
         return set()
 
-    def resolve_call(self, function: ast.expr, arguments: list[ast.expr]) -> set[str]:
+    def resolve_call(self, node: ast.Call) -> set[str]:
         """What a call yields: an attribute or module named by text, or an object whose methods have rules."""
-        functions = self.resolve(function)
+        function, functions = node.func, self.resolve(node.func)
+        arguments = node.args or [keyword.value for keyword in node.keywords if keyword.arg == "name"]
         match arguments:
             case [value, name_node, *_] if "builtins.getattr" in functions:
                 text = fold(name_node)
                 return {self.rules.join(path, text) for path in self.resolve(value)} if text else set()
             case [name_node, *_] if functions & IMPORT_FUNCTIONS:
-                text = fold(name_node) or ""
+                text = (fold(name_node) or "").replace(":", ".")
                 names = {text, text.partition(".")[0]} if "builtins.__import__" in functions else {text}
                 return {self.rules.canonical(name) for name in names if name}
             case [value, *_] if "importlib.reload" in functions:
@@ -207,8 +215,10 @@ class Checker(ast.NodeVisitor):
                 return self.resolve_name(key)
             case ast.Attribute(attr=name) if name in NAMESPACE_ATTRIBUTES:
                 return self.resolve_name(key) or self.module_called(key)
-            case ast.Name() | ast.Attribute(value=ast.Name()) if "sys.modules" in self.resolve(value):
-                return self.module_called(key)
+            case ast.Name() | ast.Attribute(value=ast.Name()):
+                paths = self.resolve(value)
+                found = self.module_called(key) if "sys.modules" in paths else set()
+                return found | ({f"builtins.{key}"} if "builtins" in paths else set())
         return set()
 
     def module_called(self, name: str) -> set[str]:
@@ -223,7 +233,8 @@ class Checker(ast.NodeVisitor):
         paths = set(scope.paths.get(name, ())) if scope else set()
         is_own = scope and (scope.is_function or (scope.is_bound(name) and name not in self.deleted))
         if name in BUILTINS and not is_own:
-            paths.add(f"builtins.{name}")
+            is_module = name == "__builtins__" and not self.rules.for_path("builtins.__builtins__")
+            paths.add("builtins" if is_module else f"builtins.{name}")
         if scope is None and self.has_wildcards:  # `from module import *` also brings what the module imports
             paths |= self.module_called(name)
         return paths
@@ -310,6 +321,9 @@ class Checker(ast.NodeVisitor):
             if isinstance(part, ast.Import | ast.ImportFrom):
                 for name, path in self.imports(part):
                     self.learn(name, {path})
+            if isinstance(part, ast.For | ast.comprehension) and self.yields_paths(part.iter):
+                for name in bound_names(part.target):
+                    self.learn(name, {"pathlib.Path()"})
             for name, value in aliases(part):
                 self.learn(name, self.resolve(value))
                 scope.add_text(name, fold(value))
@@ -318,6 +332,14 @@ class Checker(ast.NodeVisitor):
                     self.follow(value)
         yield
         self.scopes.pop()
+
+    def yields_paths(self, node: ast.expr) -> bool:
+        """Whether the expression lists a folder; `sorted` and the like of such a list do so too."""
+        while isinstance(node, ast.Call):
+            if self.resolve(node.func) & PATH_LISTS:
+                return True
+            node = node.args[0] if node.args else node.func
+        return False
 
     def learn(self, name: str, paths: set[str]) -> None:
         """Remembers what a name stands for, unless that is forbidden and so reported where it is bound."""
@@ -567,11 +589,13 @@ class Checker(ast.NodeVisitor):
 
     def check_attribute(self, node: ast.AST, value: ast.expr | None, name: str) -> None:
         """Judges an attribute by its name; `value` is the object it is read from, if that can be told."""
-        if name == "__dict__" and not self.is_own_object(value):
-            if self.rules.allowed_dunders is not None:
-                self.report(node, name, self.rules.for_dunder(name))
-            elif value and any(map(self.rules.has_forbidden_parts, self.resolve(value))):
-                self.report_structure(node, name, "module-as-value")
+        is_dict = name == "__dict__" and self.rules.allowed_dunders is not None
+        if is_dict and not self.is_own_object(value):
+            self.report(node, name, self.rules.for_dunder(name))
+        elif (
+            name in MODULE_OPENERS and value and any(map(self.rules.has_forbidden_parts, self.resolve(value)))
+        ):
+            self.report_structure(node, name, "module-as-value")
         elif rule := self.rules.for_attribute(name):
             is_private = isinstance(value, ast.Name) and value.id in ("self", "cls")
             if not (is_private and rule.rule == "reexported-module"):
@@ -633,7 +657,8 @@ class Checker(ast.NodeVisitor):
             candidates = node.args
         else:
             return []
-        self.follow_all(node.args[:1])
+        if value is not None:
+            self.follow(value)
         if self.forbids(node, self.resolve(node)):
             return candidates
         texts = {candidate: text for candidate in candidates if (text := fold(candidate)) is not None}

@@ -122,6 +122,8 @@ class PathTest(unittest.TestCase):
             "from pathlib import Path\nPath('x.txt').open('w')",
             "from pathlib import Path\np = Path('a') / 'b'\np.open()",
             "from pathlib import Path\nPath.cwd().joinpath('x').open()",
+            "from pathlib import Path\nfor p in sorted(Path('.').iterdir()):\n    p.open()",
+            "from pathlib import Path\n[p.open() for p in Path('a').glob('*')]",
             "import gzip\ngzip.open('x.gz')",
             "import gzip\ngzip.GzipFile('x.gz', fileobj=None)",
             "import bz2\nbz2.open(name)",
