@@ -12,6 +12,7 @@ import schema
 from mailbox_server import Mailbox
 from sandbox import jobs, mailbox
 from sandbox.contract import DOCUMENTS, LIMITS
+from sandbox.output import Output
 from sandbox_process import SandboxProcess
 
 POLICIES = frozenset({"strict", "standard"})
@@ -105,6 +106,15 @@ class UploadsTest(unittest.TestCase):
         uploads.put_json("started/e_1-1.json", {"job_id": "e_1-1", "news": True})
         with self.assertRaisesRegex(AssertionError, "started/e_1-1.json: .* unknown field 'news'"):
             server.close()
+
+    def test_the_largest_piece_of_output_is_as_the_contract_says(self) -> None:
+        output = Output()
+        output.add(("😀" * 3 * LIMITS["chunk"]).encode())
+        pieces = [output.next_chunk() for _ in range(4)]
+        self.assertEqual("".join(pieces), "😀" * 3 * LIMITS["chunk"])
+        for number, text in enumerate(filter(None, pieces), 1):
+            document = {"job_id": "e_1-1", "chunk": number, "text": text}
+            self.assertEqual(schema.problems(DOCUMENTS["output"], document), [])
 
     def test_the_largest_result_is_as_the_contract_says(self) -> None:
         result = self.run_program(
