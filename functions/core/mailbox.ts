@@ -120,15 +120,39 @@ export async function readUpload<T>(key: string, schema: z.ZodType<T>): Promise<
     );
     if (!Body || ContentLength > MAX_DOCUMENT_BYTES)
       throw new MalformedUpload(`${key} has ${ContentLength} bytes`);
-    return schema.parse(JSON.parse(await Body.transformToString()));
+    return parseUpload(await Body.transformToString(), schema, key);
   } catch (error) {
     if (error instanceof NoSuchKey) return null;
-    if (error instanceof z.ZodError || error instanceof SyntaxError) {
-      const what = error instanceof z.ZodError ? z.prettifyError(error) : error.message;
-      throw new MalformedUpload(`${key} is not what a sandbox sends: ${what}`, { cause: error });
-    }
     throw error;
   }
+}
+
+/** Items of a list, or names of an object, up to which a schema goes through a document. */
+const MOST_ITEMS = 2_000;
+/** Escapes of JSON; alone is half of a character that has two. */
+const ESCAPES =
+  /\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)/gs;
+
+/** Reads what a sandbox sent, whatever that is; half characters, which no store takes, are replaced. @throws MalformedUpload */
+export function parseUpload<T>(text: string, schema: z.ZodType<T>, key: string): T {
+  let document: unknown;
+  try {
+    document = JSON.parse(text.replace(ESCAPES, (whole, alone) => (alone ? '\\ufffd' : whole)));
+  } catch (error) {
+    // A SyntaxError, or a RangeError for what is nested too deep.
+    throw new MalformedUpload(`${key} is not JSON: ${(error as Error).message}`, { cause: error });
+  }
+  const crowded = Object.entries(Object(document)).find(
+    ([, value]) => value && typeof value === 'object' && Object.keys(value).length > MOST_ITEMS,
+  );
+  if (crowded)
+    throw new MalformedUpload(`${key} has more than ${MOST_ITEMS} items in ${crowded[0].slice(0, 100)}`);
+  const { data, error } = schema.safeParse(document);
+  if (error) {
+    const what = z.prettifyError(error).slice(0, 1_000);
+    throw new MalformedUpload(`${key} is not what a sandbox sends: ${what}`, { cause: error });
+  }
+  return data as T;
 }
 
 /** The size of an upload in bytes; null if there is none. */

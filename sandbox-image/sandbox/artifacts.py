@@ -22,6 +22,7 @@ LARGEST_FILE = LIMITS["fileBytes"]
 LARGEST_TOTAL = LIMITS["totalBytes"]
 LONGEST_NAME = LIMITS["name"]
 _DEEPEST = 20
+_MOST_SEEN = 12_000  # entries: an attempt that left more is stopped for it
 _DEEPEST_WALK = 200  # folders open at once
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9_.+-]{1,50}/[A-Za-z0-9_.+-]{1,49}")
@@ -47,6 +48,7 @@ class Harvest:
 
     artifacts: list[Artifact] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
+    seen: int = 0
 
     def skip(self, name: str, reason: str) -> None:
         """Notes a file that is not handed on."""
@@ -95,22 +97,24 @@ def upload_name(name: str) -> str:
 def is_too_large(folder: str, largest: int, most_entries: int) -> bool:
     """Whether a walk finds more bytes or entries in a working folder; safe while the code runs."""
     size = entries = 0
-    opened = [(fd, os.scandir(fd)) for fd in _open_any_folder(folder, None)]
+    opened = [(fd, os.listdir(fd)) for fd in _open_any_folder(folder, None)]
     try:
         while opened:
-            parent, found = opened[-1]
-            one = next(found, None)
-            if one is None:
+            parent, names = opened[-1]
+            if not names:
                 os.close(parent)
                 opened.pop()
                 continue
+            if entries + len(names) > most_entries:
+                return True
             entries += 1
-            entry = _stat(one.name, parent)
+            name = names.pop()
+            entry = _stat(name, parent)
             size += entry.st_blocks * 512 if entry is not None else 0
-            if size > largest or entries > most_entries:
+            if size > largest:
                 return True
             if entry is not None and stat.S_ISDIR(entry.st_mode) and len(opened) < _DEEPEST_WALK:
-                opened += [(fd, os.scandir(fd)) for fd in _open_any_folder(one.name, parent)]
+                opened += [(fd, os.listdir(fd)) for fd in _open_any_folder(name, parent)]
     finally:
         for fd, _ in opened:
             os.close(fd)
@@ -138,9 +142,9 @@ def remove(folder: str) -> None:
 
     Each subfolder is first moved up into the working folder itself, then emptied there.
     """
+    os.chmod(folder, 0o700)
     top = os.open(folder, _FOLDER_FLAGS)
     try:
-        os.fchmod(top, 0o700)
         token, moved = secrets.token_hex(8), 0
         while names := os.listdir(top):
             for name in names:
@@ -169,15 +173,20 @@ def remove(folder: str) -> None:
 
 def _walk(folder: str, harvest: Harvest) -> Iterator[Entry]:
     """Yields everything that is not a folder and not hidden."""
-    top = os.open(folder, _FOLDER_FLAGS)
-    try:
-        yield from _walk_from(top, "", 0, harvest)
-    finally:
-        os.close(top)
+    for top in _open_any_folder(folder, None):
+        try:
+            yield from _walk_from(top, "", 0, harvest)
+        finally:
+            os.close(top)
 
 
 def _walk_from(parent: int, path: str, depth: int, harvest: Harvest) -> Iterator[Entry]:
-    for own_name in sorted(os.listdir(parent)):
+    names = sorted(os.listdir(parent))
+    harvest.seen += len(names)
+    if harvest.seen > _MOST_SEEN:
+        harvest.skip(path or ".", f"there are more than {_MOST_SEEN:,} files")
+        return
+    for own_name in names:
         if own_name.startswith(".") or own_name == "__pycache__":
             continue
         name = f"{path}{own_name}"

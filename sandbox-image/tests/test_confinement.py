@@ -272,6 +272,14 @@ class UnconfinedTest(unittest.TestCase):
                 self.assertEqual(result["error_category"], category, result["error"])
                 self.assertFalse(is_alive(int(result["output"])))
 
+    def test_folder_that_the_program_closed_is_read_and_removed(self) -> None:
+        for nobody in (False, True) if can_be_nobody() else (False,):
+            sandbox = SandboxProcess(as_nobody=nobody, without=("mounts",), SANDBOX_CONFINEMENT="unconfined")
+            self.addCleanup(sandbox.close)
+            result = sandbox.run("import os\nopen('a', 'w').close()\nos.chmod('.', 0)")
+            self.assertEqual([one["name"] for one in result["artifacts"]], ["a"], result)
+            self.assertTrue(sandbox.run("print(1)")["success"])
+
     def test_fork_bomb_ends_with_its_time(self) -> None:
         code = "import os, time\nfor _ in range(5): os.fork()\ntime.sleep(60)"
         self.assertEqual(self.sandbox.run(code, timeout=0.4)["error_category"], "timeout")
