@@ -179,7 +179,9 @@ def load(profile: str) -> Rules:
             for name in names
             for prefix in prefixes(name)
             if prefix not in (name, "builtins") and "(" not in prefix and is_of_standard_library(prefix)
-        ),
+        )
+        # Their forbidden parts are submodules, which are judged where they are imported.
+        - frozenset(TABLE["passed_on"]),
         attributes=named_rules("attributes", profile),
         allowed_dunders=(
             frozenset(name for group in dunders["allowed"].values() for name in group)

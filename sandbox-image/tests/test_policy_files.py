@@ -49,6 +49,7 @@ OUTSIDE = {
     "joined": "'/tmp/' + name",
     "f-string": "f'/tmp/{name}.csv'",
     "f-string that climbs": "f'{name}/../x.csv'",
+    "joined that climbs": "name + '/../x.csv'",
     "formatted": "'/tmp/{}.csv'.format(name)",
     "percent": "'/tmp/%s' % name",
     "join of text": "'/'.join(['', 'tmp', name])",

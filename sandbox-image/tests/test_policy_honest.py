@@ -769,6 +769,13 @@ records = queue.Queue()
 logging.getLogger().addHandler(logging.handlers.QueueHandler(records))
 log = logging
 log.info("told")
+log.getLogger().setLevel(getattr(logging, "info".upper()))
+
+class Task:
+    logger = logging
+
+    def __init__(self, log=logging):
+        self.log = log
 """,
 }
 
