@@ -8,6 +8,7 @@ import socket
 import traceback
 
 from sandbox import confinement
+from sandbox.disk import LARGEST_FOLDER, MOST_ENTRIES
 from sandbox.packages import explain_missing
 
 NETWORK = "the sandbox has no network"
@@ -18,6 +19,7 @@ CALLS = "the sandbox does not allow this system call"
 THREADS = f"the sandbox limits memory and the number of threads, which is {confinement.MOST_THREADS}"
 INPUT = "the program has no input: put its values into the code"
 FILE_SIZE = "the sandbox limits the size of a file"
+DISK = f"the sandbox lets a program write {LARGEST_FOLDER // 2**20} MB and {MOST_ENTRIES:,} files in all"
 OPEN_FILES = "the sandbox limits the number of open files"
 
 _NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EROFS, errno.EXDEV}
@@ -35,7 +37,10 @@ def explain(error: BaseException) -> str | None:
     Looks through causes and contexts as well: libraries wrap what the system said.
     """
     for one in _with_causes(error):
-        reason = _explain_one(one)
+        try:
+            reason = _explain_one(one)
+        except BaseException:  # what an error says of itself may be the code's own, and raise anything
+            continue
         if reason:
             return reason
     return None
@@ -63,6 +68,8 @@ def _explain_one(error: BaseException) -> str | None:
         return explain_missing(error)
     if error.errno == errno.EFBIG:
         return FILE_SIZE
+    if error.errno == errno.ENOSPC:
+        return DISK
     if error.errno == errno.EMFILE:
         return OPEN_FILES
     if error.errno not in _FORBIDDEN:

@@ -20,9 +20,8 @@ class HostPaths:
     def __init__(self, folder: str, root: str, import_path: Iterable[str]) -> None:
         shown = {folder: "."}
         base = os.path.dirname(folder)
-        libraries = [
-            path for path in (*import_path, *sysconfig.get_paths().values()) if path not in _SYSTEM_FOLDERS
-        ]
+        known = (*import_path, *sysconfig.get_paths().values())
+        libraries = [path for path in known if os.path.isabs(path) and path not in _SYSTEM_FOLDERS]
         for path in (root, *libraries):
             for spelled in (path, os.path.realpath(path)):
                 shown.setdefault(f"{spelled}/", "")
@@ -32,6 +31,11 @@ class HostPaths:
                 shown.setdefault(path, os.path.basename(path))
         longest_first = sorted(shown.items(), key=lambda pair: len(pair[0]), reverse=True)
         self._shown = [(os.fsencode(path), os.fsencode(name)) for path, name in longest_first]
+        # There may be gigabytes to look through: each path begins with one of these few.
+        paths = [path for path, _ in self._shown]
+        self._roots = [
+            path for path in paths if not any(path != one and path.startswith(one) for one in paths)
+        ]
         self._held = b""
 
     def hide(self, text: str) -> str:
@@ -56,8 +60,8 @@ class HostPaths:
 
     def _beginnings(self, data: bytes) -> Iterator[int]:
         """Where the end of `data` may be the beginning of a path, the longest first."""
-        longest = len(self._shown[0][0])
-        for start in range(max(len(data) - longest + 1, 0), len(data)):
+        start = max(len(data) - len(self._shown[0][0]), -1)
+        while (start := data.find(b"/", start + 1)) >= 0:
             end = data[start:]
             is_beginning = any(path.startswith(end) and path != end for path, _ in self._shown)
             if is_beginning and not self._is_inside(data, start):
@@ -70,7 +74,7 @@ class HostPaths:
         )
 
     def _replace(self, data: bytes) -> bytes:
-        for path, name in self._shown:
-            if path in data:
+        if any(root in data for root in self._roots):
+            for path, name in self._shown:
                 data = data.replace(path, name)
         return data

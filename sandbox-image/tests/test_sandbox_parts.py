@@ -1,5 +1,6 @@
 """Parts of the sandbox program by themselves: bounds that whole runs reach too slowly."""
 
+import errno
 import os
 import unittest
 from unittest.mock import patch
@@ -7,6 +8,7 @@ from unittest.mock import patch
 from mailbox_server import Mailbox
 from sandbox import jobs, mailbox
 from sandbox.channel import BrokenMessage, MessageReader, pack
+from sandbox.explain import explain
 from sandbox.hidden import HostPaths
 from sandbox.output import LONGEST_CHUNK, LONGEST_OUTPUT, LONGEST_STREAM, Output
 from sandbox.settings import BadSetting, Settings
@@ -133,6 +135,22 @@ class HostPathsTest(unittest.TestCase):
             paths = self.paths()
             pieces = [paths.feed(data[at : at + size]) for at in range(0, len(data), size)]
             self.assertEqual((b"".join(pieces) + paths.flush()).decode(), self.SHOWN)
+
+
+class ExplainTest(unittest.TestCase):
+    def test_full_disk(self) -> None:
+        self.assertIn(
+            "256 MB and 10,000 files", str(explain(OSError(errno.ENOSPC, "No space left on device")))
+        )
+
+    def test_error_that_cannot_say_what_it_is(self) -> None:
+        class Odd(Exception):
+            def __str__(self) -> str:
+                raise SystemExit(0)
+
+        error = Odd()
+        error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+        self.assertIn("256 MB", str(explain(error)))
 
 
 class SettingsTest(unittest.TestCase):
