@@ -1,5 +1,6 @@
 """The CheckCode function against a real HTTP server, with honest, failing and hostile code."""
 
+import sys
 import threading
 import unittest
 from contextlib import suppress
@@ -91,6 +92,58 @@ class CheckCodeTest(unittest.TestCase):
             2,
         )
         self.assert_syntax_error("if True:\nprint(1)", "^IndentationError: expected an indented block", 2)
+
+    def test_commands_of_notebooks_and_shells(self) -> None:
+        for line in (
+            "!pip install x",
+            "! pip install x",
+            "%pip install x",
+            "%matplotlib inline",
+            "%%time",
+            "files = !ls",
+            "!ls -la",
+            "pip install numpy",
+            "$ pip install numpy",
+            "python3 -m pip install numpy",
+            "conda install numpy",
+            "python main.py",
+            "print?",
+        ):
+            with self.subTest(line):
+                result = self.check(f"x = 1\n{line}\nprint(x)")
+                self.assertEqual((result["error_category"], result["error_line"]), ("syntax_error", 2))
+                self.assertIn(f"`{line}` is no Python", result["error"])
+                self.assertIn("nothing can be installed", result["error"])
+
+    def test_syntax_of_a_newer_python(self) -> None:
+        this = ".".join(map(str, sys.version_info[:2]))
+        for newer, code in (
+            ("3.12", "type Number = int"),
+            ("3.12", "type Numbers[T] = list[T]"),
+            ("3.12", "def first[T](items: list[T]) -> T:\n    return items[0]"),
+            ("3.12", "class Box[T]:\n    pass"),
+            ("3.12", "d = {}\nprint(f'{d['a']}')"),
+            ("3.12", "print(f\"{'\\n'.join([])}\")"),
+            ("3.12", "print(f'{(\n1)}')"),
+            ("3.13", "def first[T = int](items: list[T]) -> T:\n    return items[0]"),
+            ("3.14", "try:\n    pass\nexcept TypeError, ValueError:\n    pass"),
+            ("3.14", "x = t'{1}'"),
+            ("3.15", "lazy import json"),
+            ("3.15", "print([*x for x in [[1]]])"),
+        ):
+            with self.subTest(code):
+                result = self.check(code)
+                if tuple(map(int, newer.split("."))) > sys.version_info[:2]:
+                    self.assertEqual(result["error_category"], "syntax_error")
+                    self.assertIn(
+                        f"may need Python {newer}, but Python {this} runs the program", result["error"]
+                    )
+                else:
+                    self.assertIsNone(result["error"])
+        for code in ("if n = 1: pass", "print('a", "print 'x'", "except", "x = 5 %", "f = 3 3"):
+            with self.subTest(code):
+                self.assertNotIn("may need Python", self.check(code)["error"])
+                self.assertNotIn("is no Python", self.check(code)["error"])
 
     def test_policy_violation(self) -> None:
         verdict = self.check("x = 1\nimport os\ny = eval('1')\n")
