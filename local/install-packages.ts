@@ -6,9 +6,9 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { ConfigurationError } from '../functions/core/errors.ts';
+import { offeredPackages } from '../infra/sandbox-image.ts';
 import { loadDotenv } from './dotenv.ts';
 import { makeEnvironment } from './make-environment.ts';
-import { offeredPackages } from './packages.ts';
 import { findPython } from './python.ts';
 import {
   environmentFolder,

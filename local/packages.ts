@@ -1,21 +1,13 @@
 /** The packages that programs may import: what is there, and how to get what the image has beside that. */
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { mostUsedFirst, offeredPackages } from '../infra/sandbox-image.ts';
 import { findEnvironment } from './python-environment.ts';
 import { type Settings, sandboxKind } from './settings.ts';
 
-const REQUIREMENTS_IN = fileURLToPath(new URL('../sandbox-image/requirements.in', import.meta.url));
 const NAMED = 4;
-
-/** Names of the packages that the image is made to offer, the most used first. */
-export const offeredPackages = (): string[] =>
-  readFileSync(REQUIREMENTS_IN, 'utf8').match(/^[a-z][\w-]*$/gm) ?? [];
 
 /** In a line: `numpy 2.4.6, pandas 3.1.1, … and 11 more`. `packages`: version by name. */
 export function packagesInBrief(packages: Record<string, string>): string {
-  const offered = offeredPackages();
-  const rank = (name: string) => (offered.includes(name) ? offered.indexOf(name) : offered.length);
-  const names = Object.keys(packages).sort((a, b) => rank(a) - rank(b));
+  const names = mostUsedFirst(Object.keys(packages));
   return names.length === 0
     ? 'standard library only'
     : firstOf(names.map((name) => `${name} ${packages[name]}`));

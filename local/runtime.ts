@@ -20,6 +20,7 @@ import { type Route, routes } from '../functions/api/routes.ts';
 import { config, DEMO_MODEL } from '../functions/core/config.ts';
 import { ConfigurationError } from '../functions/core/errors.ts';
 import { UPLOAD_EVENTS } from '../functions/core/upload-events.ts';
+import { mostUsedFirst } from '../infra/sandbox-image.ts';
 import { workflow } from '../infra/workflow.ts';
 import type { SandboxLauncher } from './aws/ecs.ts';
 import { startEndpoint } from './aws/endpoint.ts';
@@ -284,9 +285,7 @@ function chooseLauncher(settings: Settings, python: string): SandboxLauncher {
 
 /** As config reads it. */
 const packageList = (packages: Record<string, string>) =>
-  Object.entries(packages)
-    .map(([name, version]) => `${name}==${version}`)
-    .join(',');
+  mostUsedFirst(Object.entries(packages).map((pin) => pin.join('=='))).join(',');
 
 /** Runs the upkeep now and once a minute. Gives what stops it. */
 async function startUpkeep(invoke: (name: string, payload: unknown) => Promise<unknown>) {

@@ -27,7 +27,6 @@ import {
   type ExecutionRecord,
   getAttempt,
   getExecution,
-  getSandbox,
   listAttempts,
   moveAttempt,
 } from '../core/store.ts';
@@ -141,12 +140,18 @@ async function complete(
 }
 
 async function messagesFor(execution: ExecutionRecord, { attempt }: AttemptRecord) {
-  const [sandbox, attempts] = await Promise.all([
-    execution.sandbox_id ? getSandbox(execution.sandbox_id) : undefined,
-    attempt > 1 ? listAttempts(execution.execution_id) : [],
-  ]);
+  const attempts = attempt > 1 ? await listAttempts(execution.execution_id) : [];
   const { prompt, policy, tests, timeout } = execution;
-  const task = { prompt, policy, tests, timeout, memory: config.sandboxMemory, packages: sandbox?.packages };
+  const packages = config.sandboxPackages.map(({ name }) => name);
+  const task = {
+    prompt,
+    policy,
+    tests,
+    timeout,
+    memory: config.sandboxMemory,
+    python: config.sandboxPython,
+    packages,
+  };
   const failed = attempts.filter(({ status }) => status === 'failed');
   if (failed.length === 0) return generationMessages(task);
   const tried = await Promise.all(

@@ -194,7 +194,6 @@ export const definitions: Record<Handler, Definition> = {
     concurrency: 'generateCode',
     items: {
       EXECUTION: ['GetItem', 'Query', 'PutItem', 'UpdateItem'],
-      SANDBOX: ['GetItem'],
       QUOTA: ['GetItem', 'PutItem'],
     },
     readsFiles: ['executions/*'],
@@ -205,8 +204,10 @@ export const definitions: Record<Handler, Definition> = {
       'RETENTION_DAYS',
       'OPENAI_MODEL',
       'OPENAI_BASE_URL',
-      'QUOTA_TOKENS_PER_DAY',
+      'SANDBOX_PYTHON_VERSION',
+      'SANDBOX_PACKAGES',
       'SANDBOX_MEMORY_MB',
+      'QUOTA_TOKENS_PER_DAY',
     ],
   },
   'workflow/reject-code': {

@@ -20,8 +20,8 @@ _SHELL = re.compile(
 )
 
 _FUNCTION_OR_CLASS = r"^\s*(?:async\s+)?(?:def|class)\s+\w+\s*\["
-# What Python gained after the oldest version that programs may meet: in which one, how it shows in the line of
-# the error, and how in its message.
+# What Python gained after the oldest version that programs may meet: in which one, how it shows in the line
+# of the error, and how in its message.
 _NEWER: list[tuple[tuple[int, int], str, str]] = [
     ((3, 12), rf"{_FUNCTION_OR_CLASS}|^\s*type\s+\w+\s*(?:\[.*\]\s*)?=", ""),
     # The same quotes, line ends, backslashes and comments within the braces of an f-string.

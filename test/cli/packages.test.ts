@@ -18,8 +18,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { offeredPackages } from '../../infra/sandbox-image.ts';
 import { CommandFailed, explain, makeEnvironment } from '../../local/make-environment.ts';
-import { offeredPackages, packagesAdvice, packagesInBrief } from '../../local/packages.ts';
+import { packagesAdvice, packagesInBrief } from '../../local/packages.ts';
 import { findPython } from '../../local/python.ts';
 import {
   environmentFolder,

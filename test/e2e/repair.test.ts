@@ -109,6 +109,65 @@ describe('repair after', () => {
   });
 });
 
+test('the first request tells the Python and the packages of the sandbox, before there is one', async () => {
+  product.model.replyTo('Task that asks for facts', WORKS);
+  await product.run({ prompt: 'Task that asks for facts' });
+  const [first] = requestsAbout('Task that asks for facts');
+  const { python, packages } = product.runtime.sandbox;
+  expect(first?.text).toContain(`with Python ${python.split('.').slice(0, 2).join('.')};`);
+  const named =
+    /these packages are installed: (.*)\. Nothing else/.exec(first?.text ?? '')?.[1]?.split(', ') ?? [];
+  expect(Object.keys(packages)).toEqual(expect.arrayContaining(named));
+  expect(named).toHaveLength(Math.min(40, Object.keys(packages).length));
+});
+
+describe('replies of other kinds', () => {
+  test.each([
+    ['without a fence', 'nums = [1, 2]\nfor n in nums: print(n)', '1\n2\n'],
+    ['with a main guard', 'def main(): print("main")\n\nif __name__ == "__main__": main()', 'main\n'],
+    ['with a draft', `[THINK]\n${python('for i in range(9):\n    print(i)')}\n[/THINK]\n${WORKS}`, 'works\n'],
+    ['with a stop token', `${WORKS}<|im_end|>`, 'works\n'],
+    ['of two programs', `${python('total = 1 + 1\nprint("draft", total)')}\nBetter:\n${WORKS}`, 'works\n'],
+  ])('%s', async (kind, reply, output) => {
+    const prompt = `Task with a reply ${kind}`;
+    product.model.replyTo(prompt, reply);
+    const execution = await product.run({ prompt, max_retries: 1 });
+    expect(execution).toMatchObject({ status: 'succeeded' });
+    expect(execution.results[0]).toMatchObject({ output });
+  });
+
+  test.each([
+    ['is cut off', { text: 'x = 1\nprint(x)', finishReason: 'MAX_TOKENS' }, /cut off/],
+    [
+      'holds two files',
+      '```utils.py\nx = 1\n```\n```main.py\nprint(1)\n```',
+      /several files \(utils\.py, main\.py\)/,
+    ],
+    ['has prose in its midst', 'x = 1\n\nThen print it:\n\nprint(x)', /It is not clear.*one ```python block/],
+    ['is of another kind', '```json\n{"a": 1}\n```', /holds a block marked json, none marked python/],
+  ])('a reply that %s is told', async (kind, reply, error) => {
+    const prompt = `Task with a reply that ${kind}`;
+    product.model.replyTo(prompt, reply, WORKS);
+    const execution = await product.run({ prompt });
+    expect(execution).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(execution.results[0]).toMatchObject({
+      error_category: 'no_code',
+      error: expect.stringMatching(error),
+    });
+    expect(requestsAbout(prompt)[1]?.text).toMatch(error);
+  });
+
+  test('a command of a notebook is told', async () => {
+    product.model.replyTo('Task of a notebook', python('!pip install numpy\nprint(1)'), WORKS);
+    const execution = await product.run({ prompt: 'Task of a notebook' });
+    expect(execution.results[0]).toMatchObject({
+      error_category: 'syntax_error',
+      error_line: 1,
+      error: expect.stringContaining('nothing can be installed'),
+    });
+  });
+});
+
 describe('the number of attempts', () => {
   test('success at the last allowed attempt', async () => {
     product.model.replyTo('Third time lucky', python('1 / 0'), python('[][1]'), WORKS);

@@ -6,7 +6,14 @@ import {
   type Task,
 } from '../../functions/core/model/prompts.ts';
 
-const task: Task = { prompt: 'Print the mean of a list', policy: 'strict', tests: null, timeout: 30 };
+const task: Task = {
+  prompt: 'Print the mean of a list',
+  policy: 'strict',
+  tests: null,
+  timeout: 30,
+  python: '3.13.9',
+  packages: [],
+};
 
 const attempt: FailedAttempt = {
   attempt: 1,
@@ -32,21 +39,20 @@ const repair = (failed: Partial<FailedAttempt>, more: Partial<Task> = {}) =>
 it('generation', () => {
   expect(whole(generationMessages(task))).toMatchInlineSnapshot(`
     "----- system -----
-    You are an expert Python programmer. You get a task and write one complete program for it. The program is run as it stands, by itself, with Python 3.11 or later; if it fails, you are shown the error and write it again.
+    You are an expert Python programmer. You get a task and write one complete program for it. The program is run as it stands, by itself, with Python 3.13; if it fails, you are shown the error and write it again.
 
     - Answer with exactly one \`\`\`python block that holds the whole program, and nothing else.
     - Do what the task asks, with clear names and type hints, and think of the edge cases, such as empty input.
     - Call what you define, and print the results so that a reader understands them without the code.
     - The program must end by itself within 30 seconds.
-    - Use the standard library; take numpy, pandas or matplotlib only if the task cannot do without, as they may be missing.
+    - Use the standard library alone: no package is installed, not even numpy, pandas or matplotlib, and none can be.
     - Do not hide errors behind a try that only prints them: an error that is raised can be repaired.
     - Files that the program writes into its working folder are kept for the user; use relative paths.
-    - Figures of matplotlib are saved by themselves when the program ends; do not call show().
 
     The program is checked before it is run. Policy "strict":
 
     - Do not import os, sys, subprocess, shutil, glob, tempfile, signal, socket, ctypes, importlib, pickle, multiprocessing or tkinter. Harmless modules are fine: math, random, re, json, csv, io, datetime, collections, itertools, dataclasses, typing, pathlib, logging, threading, asyncio and sqlite3, and the packages that are installed.
-    - Do not open files with open(), io.open(), gzip.open() or Path.open(). Write results with functions that take a file's name, such as pathlib.Path('report.html').write_text(text), plt.savefig('name.png'), df.to_csv('name.csv') or sqlite3.connect('name.db'), and read them alike (read_text, pd.read_csv). Use plain relative names, never absolute ones, \`~\` or \`..\`.
+    - Do not open files with open(), io.open(), gzip.open() or Path.open(). Write results with functions that take a file's name, such as pathlib.Path('report.html').write_text(text), sqlite3.connect('name.db') or those of the packages that are installed, and read them alike. Use plain relative names, never absolute ones, \`~\` or \`..\`.
     - There is no network and no other program or process can be started: make up sample data instead of downloading it, and use plain functions or threads.
     - There is no display (tkinter, turtle) and no user: never call input(), put sample values into the code. There are no command line arguments.
     - Do not use eval, exec, compile, __import__, globals, locals or breakpoint (re.compile is fine).
@@ -68,20 +74,21 @@ it('generation with tests, packages and the standard policy', () => {
     policy: 'standard',
     tests: 'assert add(2, 2) == 4',
     timeout: 5,
+    python: '3.11',
     packages: ['numpy', 'pandas', 'matplotlib'],
   });
   expect(whole(messages)).toMatchInlineSnapshot(`
     "----- system -----
-    You are an expert Python programmer. You get a task and write one complete program for it. The program is run as it stands, by itself, with Python 3.11 or later; if it fails, you are shown the error and write it again.
+    You are an expert Python programmer. You get a task and write one complete program for it. The program is run as it stands, by itself, with Python 3.11; if it fails, you are shown the error and write it again.
 
     - Answer with exactly one \`\`\`python block that holds the whole program, and nothing else.
     - Do what the task asks, with clear names and type hints, and think of the edge cases, such as empty input.
     - Call what you define, and print the results so that a reader understands them without the code.
     - The program must end by itself within 5 seconds.
-    - Use the standard library and numpy, pandas, matplotlib; nothing can be installed.
+    - Beside the standard library these packages are installed: numpy, pandas, matplotlib. Nothing else can be installed.
     - Do not hide errors behind a try that only prints them: an error that is raised can be repaired.
     - Files that the program writes into its working folder are kept for the user; use relative paths.
-    - Figures of matplotlib are saved by themselves when the program ends; do not call show().
+    - Figures of matplotlib are saved as files by themselves, there is no window to show them in; plt.savefig('name.png') gives one a name of its own.
 
     The program is checked before it is run. Policy "standard":
 
@@ -108,24 +115,38 @@ it('generation with tests, packages and the standard policy', () => {
   `);
 });
 
+it('the libraries that the prompt speaks of are those that are there', () => {
+  const system = (packages: string[], policy: Task['policy']) =>
+    generationMessages({ ...task, packages, policy })[0]?.content ?? '';
+  for (const policy of ['strict', 'standard'] as const) {
+    expect(system([], policy)).not.toMatch(/plt\.|savefig|to_csv|Figures/);
+    expect(system([], policy)).toContain('Use the standard library alone');
+    expect(system(['numpy', 'scipy'], policy)).not.toMatch(/matplotlib|plt\.|pandas/);
+    expect(system(['numpy', 'matplotlib'], policy)).toContain('Figures of matplotlib are saved');
+    for (const packages of [[], ['matplotlib']])
+      expect(system(packages, policy)).toMatch(/no display.*input\(\)/);
+  }
+  const many = Array.from({ length: 500 }, (_, index) => `package-${index}`);
+  expect(system(many, 'strict')).toContain('package-39. Nothing else');
+});
+
 it('repair after an exception', () => {
   expect(whole(repairMessages(task, [attempt]))).toMatchInlineSnapshot(`
     "----- system -----
-    You are an expert Python programmer. You get a task and write one complete program for it. The program is run as it stands, by itself, with Python 3.11 or later; if it fails, you are shown the error and write it again.
+    You are an expert Python programmer. You get a task and write one complete program for it. The program is run as it stands, by itself, with Python 3.13; if it fails, you are shown the error and write it again.
 
     - Answer with exactly one \`\`\`python block that holds the whole program, and nothing else.
     - Do what the task asks, with clear names and type hints, and think of the edge cases, such as empty input.
     - Call what you define, and print the results so that a reader understands them without the code.
     - The program must end by itself within 30 seconds.
-    - Use the standard library; take numpy, pandas or matplotlib only if the task cannot do without, as they may be missing.
+    - Use the standard library alone: no package is installed, not even numpy, pandas or matplotlib, and none can be.
     - Do not hide errors behind a try that only prints them: an error that is raised can be repaired.
     - Files that the program writes into its working folder are kept for the user; use relative paths.
-    - Figures of matplotlib are saved by themselves when the program ends; do not call show().
 
     The program is checked before it is run. Policy "strict":
 
     - Do not import os, sys, subprocess, shutil, glob, tempfile, signal, socket, ctypes, importlib, pickle, multiprocessing or tkinter. Harmless modules are fine: math, random, re, json, csv, io, datetime, collections, itertools, dataclasses, typing, pathlib, logging, threading, asyncio and sqlite3, and the packages that are installed.
-    - Do not open files with open(), io.open(), gzip.open() or Path.open(). Write results with functions that take a file's name, such as pathlib.Path('report.html').write_text(text), plt.savefig('name.png'), df.to_csv('name.csv') or sqlite3.connect('name.db'), and read them alike (read_text, pd.read_csv). Use plain relative names, never absolute ones, \`~\` or \`..\`.
+    - Do not open files with open(), io.open(), gzip.open() or Path.open(). Write results with functions that take a file's name, such as pathlib.Path('report.html').write_text(text), sqlite3.connect('name.db') or those of the packages that are installed, and read them alike. Use plain relative names, never absolute ones, \`~\` or \`..\`.
     - There is no network and no other program or process can be started: make up sample data instead of downloading it, and use plain functions or threads.
     - There is no display (tkinter, turtle) and no user: never call input(), put sample values into the code. There are no command line arguments.
     - Do not use eval, exec, compile, __import__, globals, locals or breakpoint (re.compile is fine).

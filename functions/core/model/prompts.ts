@@ -21,8 +21,10 @@ export interface Task {
   timeout: number;
   /** megabytes it may use; undefined where that is not known */
   memory?: number | undefined;
-  /** What the sandbox has installed; undefined while that is not known. */
-  packages?: readonly string[] | undefined;
+  /** Version of the Python that runs the program, such as `3.13.9`. @default - the oldest that may, or a later one */
+  python?: string;
+  /** Names of the packages that it has, the most used first. @default - none */
+  packages?: readonly string[];
 }
 
 export type FailedAttempt = Pick<
@@ -88,18 +90,20 @@ export function repairMessages(task: Task, attempts: readonly FailedAttempt[]): 
   ];
 }
 
-/** Packages that a program may have use for, of the hundreds that may be installed. */
-const WORTH_NAMING =
-  /^(numpy|pandas|matplotlib|scipy|sympy|scikit-learn|seaborn|networkx|statsmodels|pillow|polars)$/i;
+/** How many packages are named: those that a program may have use for, and not all that these need. */
+const MOST_PACKAGES = 40;
 
-function systemPrompt({ policy, timeout, memory, packages }: Task): string {
-  const useful = packages?.filter((name) => WORTH_NAMING.test(name)) ?? [];
-  const installed = useful.length > 0 ? ` and ${useful.join(', ')}` : '';
-  const available = packages
-    ? `Use the standard library${installed}; nothing can be installed.`
-    : 'Use the standard library; take numpy, pandas or matplotlib only if the task cannot do without, as they may be missing.';
-  const figures = !packages || packages.includes('matplotlib');
-  return `You are an expert Python programmer. You get a task and write one complete program for it. The program is run as it stands, by itself, with Python 3.11 or later; if it fails, you are shown the error and write it again.
+function systemPrompt({ policy, timeout, memory, python, packages = [] }: Task): string {
+  const version = python?.split('.').slice(0, 2).join('.') ?? '3.11 or later';
+  const named = packages.slice(0, MOST_PACKAGES).join(', ');
+  const available =
+    packages.length > 0
+      ? `Beside the standard library these packages are installed: ${named}. Nothing else can be installed.`
+      : 'Use the standard library alone: no package is installed, not even numpy, pandas or matplotlib, and none can be.';
+  const figures = packages.includes('matplotlib')
+    ? "\n- Figures of matplotlib are saved as files by themselves, there is no window to show them in; plt.savefig('name.png') gives one a name of its own."
+    : '';
+  return `You are an expert Python programmer. You get a task and write one complete program for it. The program is run as it stands, by itself, with Python ${version}; if it fails, you are shown the error and write it again.
 
 - Answer with exactly one \`\`\`python block that holds the whole program, and nothing else.
 - Do what the task asks, with clear names and type hints, and think of the edge cases, such as empty input.
@@ -107,8 +111,8 @@ function systemPrompt({ policy, timeout, memory, packages }: Task): string {
 - The program must end by itself within ${timeout} seconds${memory ? ` and use at most ${memory} MB of memory` : ''}.
 - ${available}
 - Do not hide errors behind a try that only prints them: an error that is raised can be repaired.
-- Files that the program writes into its working folder are kept for the user; use relative paths.
-${figures ? '- Figures of matplotlib are saved by themselves when the program ends; do not call show().\n' : ''}
+- Files that the program writes into its working folder are kept for the user; use relative paths.${figures}
+
 The program is checked before it is run. Policy "${policy}":
 
 ${rules.profiles[policy].summary.map((sentence) => `- ${sentence}`).join('\n')}
