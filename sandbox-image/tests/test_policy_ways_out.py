@@ -203,8 +203,6 @@ class SummaryTest(unittest.TestCase):
         strict = " ".join(TABLE["profiles"]["strict"]["summary"])
         for advised in (
             "pathlib.Path('report.html').write_text(text)",
-            "plt.savefig('name.png')",
-            "df.to_csv('name.csv')",
             "sqlite3.connect('name.db')",
             "raise SystemExit",
         ):
