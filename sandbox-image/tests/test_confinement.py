@@ -277,7 +277,7 @@ class UnconfinedTest(unittest.TestCase):
             sandbox = SandboxProcess(as_nobody=nobody, without=("mounts",), SANDBOX_CONFINEMENT="unconfined")
             self.addCleanup(sandbox.close)
             result = sandbox.run("import os\nopen('a', 'w').close()\nos.chmod('.', 0)")
-            self.assertEqual([one["name"] for one in result["artifacts"]], ["a"], result)
+            self.assertIn("a", [one["name"] for one in result["artifacts"]], result)
             self.assertTrue(sandbox.run("print(1)")["success"])
 
     def test_fork_bomb_ends_with_its_time(self) -> None:
