@@ -1,6 +1,7 @@
 /** The API as the command line uses it. */
 import type { ExecutionEvent } from '../functions/core/events.ts';
 import type { ExecuteRequest, Execution } from '../functions/core/execution.ts';
+import type { Health } from '../functions/core/health.ts';
 
 /** The API refused (the message is the problem document's detail) or cannot be reached. */
 export class ApiError extends Error {
@@ -50,12 +51,6 @@ export class ApiClient {
     if (!response.ok) throw new ApiError(answer.detail ?? `${method} ${path} answered ${response.status}`);
     return answer;
   }
-}
-
-export interface Health {
-  service: string;
-  model: { name: string; demo: boolean };
-  sandbox: { python: string; packages: { name: string; version: string }[] };
 }
 
 /** The health of the runtime at `baseUrl`; null if none of ours is running there. */

@@ -1,5 +1,6 @@
 /** GET /health: whether the service can do its work, with which model, which isolation and which packages. */
 import { config, DEMO_MODEL } from '../core/config.ts';
+import type { Health } from '../core/health.ts';
 import { apiHandler } from '../core/middleware.ts';
 import { modelProblem } from '../core/model/key.ts';
 import { getIsolation } from '../core/store.ts';
@@ -14,17 +15,14 @@ export const handler = apiHandler(async () => ({
     model: {
       name: config.modelName,
       demo: config.modelName === DEMO_MODEL,
-      /** Why it cannot be asked; null if nothing is known against it. */
       problem: await modelProblem(),
     },
-    /** Layer by layer, as the last sandbox reported it; null before the first. */
     isolation: await getIsolation(),
-    /** What programs may use. */
     sandbox: { python: config.sandboxPython, packages: config.sandboxPackages },
     defaults: {
       max_retries: config.maxRetries,
       timeout: config.executionTimeout,
       policy: config.policy,
     },
-  },
+  } satisfies Health,
 }));

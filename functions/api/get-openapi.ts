@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { type Auth, config } from '../core/config.ts';
 import { eventSchema } from '../core/events.ts';
 import { executeRequestSchema, executionSchema, historySchema } from '../core/execution.ts';
+import { healthSchema } from '../core/health.ts';
 import { apiHandler } from '../core/middleware.ts';
 import { querySchema as artifactQuery } from './get-artifact.ts';
 import { metricsSchema } from './get-metrics.ts';
@@ -71,7 +72,7 @@ const operations: Record<Handler, Operation> = {
     problems: [400, 404],
     query: artifactQuery,
   },
-  'get-health': { answers: [[200, 'Healthy.', anyObject]], problems: [] },
+  'get-health': { answers: [[200, 'Healthy.', healthSchema]], problems: [] },
   'get-metrics': { answers: [[200, 'Counters and ratios.', metricsSchema]], problems: [] },
   'get-openapi': { answers: [[200, 'OpenAPI 3.1', anyObject]], problems: [] },
 };

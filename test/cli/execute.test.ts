@@ -43,7 +43,12 @@ describe('npm run execute', () => {
     product.model.replyTo('Say hello', python('print(1 / 0)'), python('print("hello")'));
     const { stdout, code } = await execute(['Say hello']);
     expect(code).toBe(0);
-    const order = ['Attempt 1 of 5', 'print(1 / 0)', '✗ ZeroDivisionError: division by zero (line 1)'];
+    const order = [
+      'Python 3.',
+      'Attempt 1 of 5',
+      'print(1 / 0)',
+      '✗ ZeroDivisionError: division by zero (line 1)',
+    ];
     order.push(
       'Attempt 2 of 5',
       'print("hello")',

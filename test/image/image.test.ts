@@ -21,6 +21,21 @@ it('has the Python of the function CheckCode', () => {
   expect(runtimes).toEqual([`python${version}`]);
 });
 
+it('is described to the functions', () => {
+  const told = (variable: string) =>
+    ofType(synthesize('prod').service, 'AWS::Lambda::Function')
+      .map(
+        ([, { Properties }]) => Properties.Environment as { Variables: Record<string, string> } | undefined,
+      )
+      .flatMap((environment) => environment?.Variables[variable] ?? []);
+  expect(dockerfile).toContain(`python:${told('SANDBOX_PYTHON_VERSION')[0]}-slim`);
+  const packages = told('SANDBOX_PACKAGES')[0]
+    ?.split(',')
+    .map((pin) => pin.split('==')[0]);
+  const offered = readFileSync(path.join(folder, 'requirements.in'), 'utf8').match(/^[a-z][\w-]*$/gm) ?? [];
+  expect(packages).toEqual(expect.arrayContaining(offered));
+});
+
 it('installs only what is pinned by version and hash', () => {
   expect(dockerfile).toContain('--require-hashes');
   const pins = readFileSync(path.join(folder, 'requirements.txt'), 'utf8')

@@ -5,6 +5,7 @@ import userEvent from '@testing-library/user-event';
 import { useState } from 'react';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Artifact } from '../../functions/core/execution.ts';
+import type { Health } from '../../functions/core/health.ts';
 import type { Client } from '../../web/src/api/client.ts';
 import { ArtifactGallery } from '../../web/src/components/ArtifactGallery.tsx';
 import { AttemptTimeline } from '../../web/src/components/AttemptTimeline.tsx';
@@ -404,12 +405,14 @@ describe('Header', () => {
   });
 
   it('tells model, isolation and packages', () => {
-    const health = {
+    const health: Health = {
+      status: 'healthy',
+      service: 'Recursive AI Executor',
       problem: null,
       model: { name: 'some-model', demo: false, problem: null },
       isolation: null,
       sandbox: { python: '3.13.9', packages: [{ name: 'numpy', version: '2.4.6' }] },
-      defaults: { max_retries: 5, timeout: 30, policy: 'strict' as const },
+      defaults: { max_retries: 5, timeout: 30, policy: 'strict' },
     };
     render(<Header health={health} isolation={{ seccomp: 'on' }} away={false} />);
     screen.getByText('some-model');

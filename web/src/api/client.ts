@@ -1,19 +1,10 @@
 /** The service's HTTP API, typed. Shapes are those of functions/core; errors are ApiError and Unreachable. */
 import type { ExecutionEvent } from '../../../functions/core/events.ts';
-import type { ExecuteRequest, Execution, History, Policy } from '../../../functions/core/execution.ts';
+import type { ExecuteRequest, Execution, History } from '../../../functions/core/execution.ts';
+import type { Health } from '../../../functions/core/health.ts';
 import { ApiError, type ProblemDocument, Unreachable } from './errors.ts';
 
-export interface Health {
-  /** Why no work is taken now; null if it is. */
-  problem: string | null;
-  /** `problem`: why the model cannot be asked, in a sentence; null if nothing is known against it. */
-  model: { name: string; demo: boolean; problem: string | null };
-  /** State of each isolation layer, as the last sandbox reported it; null before the first. */
-  isolation: Record<string, string> | null;
-  /** What programs may use. */
-  sandbox: { python: string; packages: { name: string; version: string }[] };
-  defaults: { max_retries: number; timeout: number; policy: Policy };
-}
+export type { Health };
 
 export interface ClientOptions {
   /** Where the service is; default: where the page came from. */
