@@ -160,6 +160,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       TABLE_NAME: TABLE,
       BUCKET_NAME: BUCKET,
       STATE_MACHINE_ARN,
+      CHECK_CODE_FUNCTION: functionArn('check-code'),
       SANDBOX_PYTHON_VERSION: sandbox.python,
       SANDBOX_PACKAGES: packageList(sandbox.packages),
       SANDBOX_CLUSTER: CLUSTER,

@@ -1,5 +1,5 @@
 /**
- * POST /execute: if the caller's quotas allow, stores the execution, starts its workflow and, unless asked not to,
+ * POST /execute: if Python can read the tests and the caller's quotas allow, stores the execution, starts its workflow and, unless asked not to,
  * waits a while for the end.
  *
  *   Prefer: wait=N          (RFC 7240) answers 200 if it ends within N seconds (at most 25; default 20), else 202
@@ -8,6 +8,7 @@
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { checkTests } from '../core/check-tests.ts';
 import { config } from '../core/config.ts';
 import { ConditionFailed, Problem } from '../core/errors.ts';
 import { type ExecuteRequest, executeRequestSchema, isFinal } from '../core/execution.ts';
@@ -43,6 +44,7 @@ export const handler = apiHandler(async (request) => {
 });
 
 async function begin({ owner, headers }: ApiRequest, body: ExecuteRequest): Promise<ExecutionRecord> {
+  if (body.tests !== undefined) await checkTests(body.tests);
   const record = newExecution(owner, body);
   const key = headers['idempotency-key'];
   const id = key ? await idForKey(owner, key, record, body) : record.execution_id;

@@ -25,6 +25,10 @@ export const config = {
   get stateMachineArn() {
     return required('STATE_MACHINE_ARN');
   },
+  /** The function CheckCode, which reads tests before anything is begun. */
+  get checkCodeFunction() {
+    return required('CHECK_CODE_FUNCTION');
+  },
   get sandboxCluster() {
     return required('SANDBOX_CLUSTER');
   },

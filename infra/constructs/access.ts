@@ -38,6 +38,8 @@ export interface Access {
   sendsToWebSockets?: true;
   /** Publishes events: stores them and sends them to the WebSockets that follow. */
   publishes?: true;
+  /** It has the function CheckCode read tests. */
+  checksTests?: true;
   workflow?: readonly ('StartExecution' | 'StopExecution' | 'SendTaskSuccess' | 'SendTaskFailure')[];
   sandboxTasks?: readonly ('RunTask' | 'StopTask' | 'ListTasks' | 'DescribeTasks')[];
   /** It reads the model's key, or only looks whether there is one. */
@@ -50,6 +52,7 @@ export interface Resources {
   storage: Storage;
   sandbox: Sandbox;
   stateMachineArn: string;
+  checkCode: lambda.IFunction;
   /** The WebSockets' management: `https://…/ws`, and the ARN of what may be posted to. */
   connections: { endpoint: string; arn: string };
   modelKey: secrets.ISecret;
@@ -98,7 +101,7 @@ export function allow(fn: lambda.Function, access: Access, resources: Resources)
 }
 
 function variables(access: Access, resources: Resources): Record<string, string> {
-  const { storage, sandbox, stateMachineArn, connections, modelKey } = resources;
+  const { storage, sandbox, stateMachineArn, checkCode, connections, modelKey } = resources;
   const { items, index, readsFiles, writesFiles, publishes, workflow = [], sandboxTasks = [] } = access;
   const known = settingVariables(resources);
   return {
@@ -107,6 +110,7 @@ function variables(access: Access, resources: Resources): Record<string, string>
     // Where the SDK's client of the WebSockets' management goes; of the other services it knows itself.
     ...(sends(access) && { AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI: connections.endpoint }),
     ...(workflow.some((action) => action.endsWith('Execution')) && { STATE_MACHINE_ARN: stateMachineArn }),
+    ...(access.checksTests && { CHECK_CODE_FUNCTION: checkCode.functionName }),
     ...(sandboxTasks.length > 0 && { SANDBOX_CLUSTER: sandbox.cluster.clusterArn }),
     ...(sandboxTasks.includes('RunTask') && {
       SANDBOX_TASK_DEFINITION: sandbox.taskFamily,
@@ -147,6 +151,7 @@ function statements(access: Access, resources: Resources): iam.PolicyStatement[]
     const ofAnExecution = action === 'StopExecution';
     add([`states:${action}`], ofAnExecution ? executionsOf(stateMachineArn) : stateMachineArn);
   }
+  if (access.checksTests) add(['lambda:InvokeFunction'], resources.checkCode.functionArn);
   const inOurCluster = { ArnEquals: { 'ecs:cluster': sandbox.cluster.clusterArn } };
   const ofTasks = sandboxTasks.filter((action) => action === 'StopTask' || action === 'DescribeTasks');
   if (ofTasks.length > 0) {

@@ -95,12 +95,14 @@ export const definitions: Record<Handler, Definition> = {
       SERVICE: ['UpdateItem'],
     },
     workflow: ['StartExecution'],
+    checksTests: true,
     modelKey: 'looks',
     settings: [
       'RETENTION_DAYS',
       'MAX_RETRIES',
       'EXECUTION_TIMEOUT',
       'POLICY',
+      'SANDBOX_PACKAGES',
       'OPENAI_MODEL',
       'OPENAI_BASE_URL',
       'QUOTA_REQUESTS_PER_MINUTE',
@@ -279,7 +281,7 @@ export class Functions extends Construct {
   readonly checkCode: lambda.Function;
   private readonly byHandler: Record<Handler, lambda.Function>;
 
-  constructor(scope: Construct, resources: Resources) {
+  constructor(scope: Construct, resources: Omit<Resources, 'checkCode'>) {
     super(scope, 'Functions');
     const { environment: settings } = resources;
     this.deadLetters = new sqs.Queue(this, 'DeadLetters', {
@@ -291,14 +293,6 @@ export class Functions extends Construct {
       id: 'AwsSolutions-SQS3',
       reason: 'This queue is the one for dead letters.',
     });
-
-    const handlers = (Object.keys(definitions) as Handler[]).filter(
-      (handler) => handler !== 'auth/authorizer' || settings.auth.type === 'api-key',
-    );
-    const bundles = bundle(handlers);
-    this.byHandler = Object.fromEntries(
-      handlers.map((handler) => [handler, this.createFunction(handler, bundles[handler], resources)]),
-    ) as Record<Handler, lambda.Function>;
 
     this.checkCode = new ServiceFunction(this, 'WorkflowCheckCode', {
       name: 'workflow/check-code',
@@ -315,6 +309,17 @@ export class Functions extends Construct {
       id: 'AwsSolutions-L1',
       reason: 'It reads programs with the Python that runs them, which is the one of the sandbox image.',
     });
+
+    const handlers = (Object.keys(definitions) as Handler[]).filter(
+      (handler) => handler !== 'auth/authorizer' || settings.auth.type === 'api-key',
+    );
+    const bundles = bundle(handlers);
+    this.byHandler = Object.fromEntries(
+      handlers.map((handler) => [
+        handler,
+        this.createFunction(handler, bundles[handler], { ...resources, checkCode: this.checkCode }),
+      ]),
+    ) as Record<Handler, lambda.Function>;
   }
 
   get(handler: Handler): lambda.Function {

@@ -5,6 +5,7 @@
  *   X-Amz-Target: DynamoDB_20120810.*                      dynamodb/service.ts
  *   X-Amz-Target: AWSStepFunctions.*                       step-functions.ts
  *   X-Amz-Target: AmazonEC2ContainerServiceV20141113.*     ecs.ts
+ *   /2015-03-31/functions/{name}/invocations               lambda-api.ts
  *   /@connections/{id}                                     websocket.ts
  *   everything else                                        s3.ts
  *
@@ -29,6 +30,7 @@ import {
   readBody,
 } from './http.ts';
 import { callJsonService, type JsonService, jsonError } from './json-protocol.ts';
+import { invokeFunction, isInvocation, lambdaError } from './lambda-api.ts';
 import { type Log, logToStderr } from './log.ts';
 import { ObjectStore } from './object-store.ts';
 import { createS3, s3Error } from './s3.ts';
@@ -47,7 +49,7 @@ export interface EndpointOptions {
     /** Amazon States Language, parsed, valid, all substitutions made. */
     definition: unknown;
   };
-  /** Calls a function for a state of the workflow. An error's `name` is what Retry and Catch match. */
+  /** Calls a function, for a state of the workflow or for Invoke. An error's `name` is what Retry and Catch match. */
   invoke(functionName: string, payload: unknown): Promise<unknown>;
   /** Hears of every object written, at least once; in order within `mailbox/{id}/`. */
   onObjectCreated(event: S3Event): Promise<void>;
@@ -156,11 +158,19 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       },
       refuse: (_request, error) => managementError(error),
     };
+    const functions: Protocol = {
+      answer(request) {
+        signatures.verifyRequest(request);
+        return invokeFunction(request, options.invoke);
+      },
+      refuse: (_request, error) => lambdaError(error),
+    };
     const objects: Protocol = { answer: s3, refuse: s3Error };
     const protocolOf = (request: EndpointRequest): Protocol => {
       const target = header(request, 'x-amz-target');
       if (target !== undefined)
         return json.find(({ prefix }) => target.startsWith(prefix))?.protocol ?? unknownService;
+      if (isInvocation(request)) return functions;
       return request.path.startsWith('/@connections/') || request.path.startsWith('/%40connections/')
         ? management
         : objects;

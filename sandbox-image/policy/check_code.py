@@ -1,6 +1,8 @@
 """The CheckCode function: is this code worth a sandbox?
 
-Event: `{"code_url": URL of the code as UTF-8 text, "policy": "strict" | "standard"}`.
+Event: `{"code_url": URL of the code as UTF-8 text, "policy": "strict" | "standard"}`, or
+`{"tests": text}` for tests: then the policy does not matter, but something in them has to be run, and what
+is allowed also tells `imports_pytest`.
 Result: `{"allowed", "error_category", "error", "error_line", "violations", "standard_permits"}`;
 `error_category` is null, `syntax_error` or `policy_violation`. `standard_permits` is true of code that breaks
 `strict` only. Whatever the code is, it gets a verdict; errors are raised only for what
@@ -11,6 +13,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
+from policy import tests
 from policy.checker import Violation, check, standard_permits
 
 DOWNLOAD_TIMEOUT = 10  # seconds
@@ -22,6 +25,8 @@ Verdict = dict[str, Any]
 
 
 def handler(event: dict[str, Any], context: object) -> Verdict:
+    if "tests" in event:
+        return check_tests(event["tests"])
     data = download(event.get("code_url"))
     if len(data) > MAX_CODE_BYTES:
         return syntax_error(SyntaxError(f"the code is longer than {MAX_CODE_BYTES:,} bytes: make it shorter"))
@@ -35,6 +40,16 @@ def handler(event: dict[str, Any], context: object) -> Verdict:
     if not violations:
         return verdict()
     return {**policy_violation(violations), "standard_permits": standard_permits(code, policy)}
+
+
+def check_tests(source: object) -> Verdict:
+    if not isinstance(source, str):
+        raise ValueError("tests must be a text")
+    try:
+        tree = tests.parse(source)
+    except SyntaxError as error:
+        return syntax_error(error)
+    return {**verdict(), "imports_pytest": tests.imports_pytest(tree)}
 
 
 def download(url: object) -> bytes:

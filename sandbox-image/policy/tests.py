@@ -35,6 +35,15 @@ def parse(source: str) -> ast.Module:
     return tree
 
 
+def imports_pytest(tree: ast.Module) -> bool:
+    """Whether the tests are for pytest to run."""
+    return any(
+        (isinstance(node, ast.Import) and any(one.name.partition(".")[0] == "pytest" for one in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "pytest")
+        for node in ast.walk(tree)
+    )
+
+
 def _runs(statement: ast.stmt) -> bool:
     """Whether the statement, at the top of the tests, runs anything that could fail."""
     match statement:

@@ -123,7 +123,7 @@ class _Run:
         remember(TESTS_FILE, self._source)
         tree = test_source.parse(self._source)
         self._tree_of_calls = _called_at_the_top(tree)
-        needs_pytest = _imports_pytest(tree)
+        needs_pytest = test_source.imports_pytest(tree)
         if needs_pytest:
             self._load_pytest()
         compiled = compile(assertions.rewrite(tree, self._source), TESTS_FILE, "exec", dont_inherit=True)
@@ -408,14 +408,6 @@ def _called_at_the_top(tree: ast.Module) -> _Calls:
                 found.without_arguments.add(node.func.id)
         waiting += ast.iter_child_nodes(node)
     return found
-
-
-def _imports_pytest(tree: ast.Module) -> bool:
-    return any(
-        (isinstance(node, ast.Import) and any(one.name.partition(".")[0] == "pytest" for one in node.names))
-        or (isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "pytest")
-        for node in ast.walk(tree)
-    )
 
 
 def _is_of_tests(name: str) -> bool:

@@ -64,6 +64,28 @@ class CheckCodeTest(unittest.TestCase):
         self.server.code = code if isinstance(code, bytes) else code.encode("utf-8", "surrogatepass")
         return handler({"code_url": f"{self.origin}/code?signature=x", "policy": "strict", **event}, None)
 
+    def test_tests_are_read_without_a_url(self) -> None:
+        self.assertEqual(
+            handler({"tests": "\ufeffassert f() == 1"}, None), {**ALLOWED, "imports_pytest": False}
+        )
+        for tests in ("import pytest\ndef test(): f()", "from pytest import raises\nwith raises(E): f()"):
+            self.assertTrue(handler({"tests": tests}, None)["imports_pytest"])
+        for tests, line, told in (
+            ("assert f( == 1", 1, "invalid syntax"),
+            ("x = 1\n```python\nassert f()\n```", 2, "Markdown fence"),
+            ("def check(): assert f()", 1, "call check, or name it test_check"),
+            ("if False:\n    assert f()", None, "nothing in the tests is run"),
+            ("f() == 1", 1, "write assert before it"),
+            ("# nothing", None, "the tests are empty"),
+            ("import unittest\nunittest.main()", None, "nothing in the tests is run"),
+        ):
+            with self.subTest(tests):
+                verdict = handler({"tests": tests}, None)
+                self.assertEqual((verdict["allowed"], verdict["error_line"]), (False, line))
+                self.assertIn(told, verdict["error"])
+        with self.assertRaises(ValueError):
+            handler({"tests": 3}, None)
+
     def assert_syntax_error(self, code: str | bytes, error: str, line: int | None) -> None:
         verdict = self.check(code)
         self.assertRegex(verdict["error"], error)

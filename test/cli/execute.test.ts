@@ -39,6 +39,15 @@ async function execute(args: string[], env?: Record<string, string>) {
 }
 
 describe('npm run execute', () => {
+  test('refuses tests that Python cannot read before a model is asked', async () => {
+    const tests = path.join(folder, 'broken_tests.py');
+    await writeFile(tests, 'def test_add():\n    assert add(1, 1) = 2\n');
+    const { stderr, code } = await execute(['Write add', '--tests', tests]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/The tests cannot be run: line 2: SyntaxError: /);
+    expect(product.model.requests).toEqual([]);
+  });
+
   test('shows the attempts and ends with 0 on success', async () => {
     product.model.replyTo('Say hello', python('print(1 / 0)'), python('print("hello")'));
     const { stdout, code } = await execute(['Say hello']);

@@ -33,6 +33,18 @@ describe('bad input is a problem document, and nothing is stored', () => {
     ['an endless timeout', { prompt: 'x', timeout: 1e9 }, /timeout: must be at most 300 seconds/],
     ['a timeout of the wrong type', { prompt: 'x', timeout: '30' }, /timeout: must be a number of seconds/],
     ['an unknown policy', { prompt: 'x', policy: 'none' }, /policy: .*"strict"/],
+    [
+      'tests that are no Python',
+      { prompt: 'x', tests: 'assert add(1, 1 == 2' },
+      /tests .*line 1: SyntaxError: /,
+    ],
+    ['tests in a fence', { prompt: 'x', tests: '\n```python\nassert f()\n```' }, /line 2: .*Markdown fence/],
+    [
+      'tests in which nothing runs',
+      { prompt: 'x', tests: 'def check():\n    assert f()' },
+      /line 1: .*test_check/,
+    ],
+    ['tests that are empty', { prompt: 'x', tests: '# none' }, /the tests are empty/],
     ['a list', [], /body: /],
     ['null', 'null', /body: /],
     ['broken JSON', '{"prompt": ', /not valid JSON/],

@@ -12,6 +12,7 @@
  *   SFN                        empty, or for StopExecution the name of the execution
  *   ECS                        empty for RunTask and ListTasks, else the id of the task
  *   ApiGatewayManagementApi    the id of the connection
+ *   Lambda                     empty
  *   Secrets Manager            empty
  */
 import { functionsOf, ofType, type Synthesized } from './synthesize.ts';
@@ -123,6 +124,8 @@ export function requestsOf({ service, operation, resource }: Call, synthesized: 
         `arn:aws:execute-api:${REGION}:${ACCOUNT}:${api?.[0]}/ws/${method}/@connections/${resource}`,
       );
     }
+    case 'Lambda':
+      return one(`lambda:${operation}Function`, arn('AWS::Lambda::Function', 'FunctionsWorkflowCheckCode'));
     case 'Secrets Manager':
       return one(`secretsmanager:${operation}`, arn('AWS::SecretsManager::Secret', 'ModelKey'));
     default:

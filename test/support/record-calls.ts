@@ -53,7 +53,9 @@ export async function recordCalls(file: string): Promise<void> {
     seen.add(line);
     appendFileSync(file, `${line}\n`);
   };
-  const { connections, dynamodb, ecs, s3, stepFunctions } = await import('../../functions/core/aws.ts');
+  const { connections, dynamodb, ecs, lambda, s3, stepFunctions } = await import(
+    '../../functions/core/aws.ts'
+  );
   const watch = (service: string, stack: typeof dynamodb.middlewareStack) =>
     stack.add(
       (next, { commandName = '' }) =>
@@ -66,6 +68,7 @@ export async function recordCalls(file: string): Promise<void> {
   watch('DynamoDB', dynamodb.middlewareStack);
   watch('S3', s3.middlewareStack as unknown as typeof dynamodb.middlewareStack);
   watch('ECS', ecs.middlewareStack as unknown as typeof dynamodb.middlewareStack);
+  watch('Lambda', lambda.middlewareStack as unknown as typeof dynamodb.middlewareStack);
   watch('SFN', stepFunctions.middlewareStack as unknown as typeof dynamodb.middlewareStack);
   watch('ApiGatewayManagementApi', connections.middlewareStack as unknown as typeof dynamodb.middlewareStack);
 }
