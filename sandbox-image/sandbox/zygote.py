@@ -161,6 +161,8 @@ def _preload() -> None:
         str(frame.groupby("group").describe())
     if importlib.util.find_spec("matplotlib"):
         figures.preload()
+    if importlib.util.find_spec("PIL"):
+        figures.preload_images()
 
 
 def _resident_bytes() -> int:

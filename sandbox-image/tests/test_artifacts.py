@@ -161,6 +161,46 @@ class ArtifactsTest(unittest.TestCase):
             self.assertTrue(artifacts.is_too_large(folder, 2**20, 10))
 
     @unittest.skipUnless(importlib.util.find_spec("matplotlib"), "matplotlib is not installed")
+    def test_showing_saves_every_open_figure_and_closes_it(self) -> None:
+        plot = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\n"
+        for code, names in {
+            "plt.show(); plt.bar([1], [2]); plt.show()": ["figure-1.png", "figure-2.png"],
+            "plt.figure(); plt.plot([3]); plt.show(block=False); print(plt.get_fignums())": [
+                "figure-1.png",
+                "figure-2.png",
+            ],
+            "plt.show(); plt.close()": ["figure-1.png"],
+            "plt.gcf().show()": ["figure-1.png"],
+            "plt.savefig('a.png')": ["a.png"],
+            "plt.savefig('a.png'); plt.show()": ["a.png"],
+            "plt.savefig('a.png'); plt.title('more'); plt.show()": ["a.png", "figure-1.png"],
+            "import io; plt.savefig(io.BytesIO()); plt.show()": ["figure-1.png"],
+            "open('figure-1.png', 'w').close(); plt.show()": ["figure-1.png", "figure-2.png"],
+            "for n in range(3): plt.cla(); plt.plot([n]); plt.pause(0.01)": ["figure-1.png"],
+            "plt.close('all')": [],
+        }.items():
+            with self.subTest(code):
+                result = self.sandbox.run(plot + code, timeout=20)
+                self.assertEqual((result["error"], self.names(result)), (None, names))
+
+    @unittest.skipUnless(importlib.util.find_spec("matplotlib"), "matplotlib is not installed")
+    def test_missing_font_is_told_once(self) -> None:
+        code = """
+            import matplotlib.pyplot as plt
+            plt.rcParams["font.family"] = "No Such Font"
+            plt.title("a"); plt.xlabel("b"); plt.ylabel("c"); plt.plot([1, 2])
+            plt.show()
+        """
+        result = self.sandbox.run(code, timeout=20)
+        self.assertEqual(result["output"], "findfont: Font family 'No Such Font' not found.\n")
+
+    @unittest.skipUnless(importlib.util.find_spec("PIL"), "pillow is not installed")
+    def test_image_that_is_shown_is_saved(self) -> None:
+        code = "from PIL import Image\nfor mode in ('RGB', 'CMYK'): Image.new(mode, (4, 4)).show()"
+        result = self.sandbox.run(code, timeout=20)
+        self.assertEqual((result["error"], self.names(result)), (None, ["image-1.png", "image-2.png"]))
+
+    @unittest.skipUnless(importlib.util.find_spec("matplotlib"), "matplotlib is not installed")
     def test_open_figures_become_pictures(self) -> None:
         result = self.sandbox.run(
             """
