@@ -23,7 +23,7 @@ import { Transcript } from './transcript.ts';
 
 const USAGE = `Usage: npm run execute -- "prompt" [options]
 
-  --tests FILE       Python run after the code: assertions and functions named test_*
+  --tests FILE       Python run after the code: assertions, functions named test_*, unittest, pytest
   --max-retries N    attempts in all
   --timeout S        seconds an attempt may run
   --policy P         strict or standard
