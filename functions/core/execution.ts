@@ -78,7 +78,7 @@ export const executeRequestSchema = z
       .optional()
       .meta({
         description:
-          'Python that is run after the code, in its namespace: assertions, and functions named test_* which are called.',
+          'Python that is run after the code and sees its names: assertions, functions named test_*, classes of unittest or pytest.',
       }),
     policy: policySchema.optional(),
   })
