@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import textwrap
 import unittest
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from sandbox_process import SandboxProcess
 
+LIBRARY = sysconfig.get_path("stdlib")  # output does not tell where on the machine it is
 PROGRAMS = {
     "names of the module": """
         print(__name__, __file__, __doc__, __package__, __spec__, type(__loader__).__name__, __builtins__)
@@ -259,7 +261,7 @@ def run_plainly(code: str) -> tuple[str, int]:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
         )
-        return ended.stdout.replace(f"{folder}/main.py", "main.py"), ended.returncode
+        return ended.stdout.replace(f"{folder}/", "").replace(f"{LIBRARY}/", ""), ended.returncode
 
 
 def comparable(output: str) -> str:
