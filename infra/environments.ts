@@ -42,6 +42,11 @@ export interface Environment {
     /** Started sandboxes that wait for an execution. Each costs about 29 USD a month; 0 costs nothing. */
     warm: number;
     /**
+     * When they wait, such as `Mon-Fri 8-18 Europe/Berlin`: 50 hours a week cost 9 USD instead of 29.
+     * @default - always
+     */
+    warmHours?: string;
+    /**
      * Whether sandboxes that are started for an execution are asked of Fargate Spot first: for about a third of the price, and
      * may be stopped at any time, upon which the attempt is run again. Warm ones never are.
      */

@@ -2,9 +2,10 @@
  * Settings, all from environment variables and read when first needed, so that a function needs only the ones it
  * uses. The same names serve locally and on AWS; README.md lists them.
  */
-import { number, oneOf, required } from './environment.ts';
+import { matching, number, oneOf, required } from './environment.ts';
 import { LIMITS, type Policy, policySchema } from './execution.ts';
 import type { TaskSize } from './prices.ts';
+import type { WarmHours } from './warm-hours.ts';
 
 /** The name under which the demo model of the local runtime answers. */
 export const DEMO_MODEL = 'demo';
@@ -14,6 +15,17 @@ export const OPENAI_URL = 'https://api.openai.com/v1';
 
 const AUTHS = ['none', 'api-key', 'jwt'] as const;
 export type Auth = (typeof AUTHS)[number];
+
+const WARM_HOURS =
+  /^(?<first>Mon|Tue|Wed|Thu|Fri|Sat|Sun)-(?<last>Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?<from>\d{1,2})-(?<to>\d{1,2}) (?<timeZone>[\w/+-]+)$/;
+
+function isTimeZone(name: string): boolean {
+  try {
+    return Boolean(new Intl.DateTimeFormat('en', { timeZone: name }));
+  } catch {
+    return false;
+  }
+}
 
 export const config = {
   get tableName() {
@@ -73,6 +85,19 @@ export const config = {
   },
   get warmSandboxes() {
     return number('WARM_SANDBOXES', 0, { min: 0, max: 100 });
+  },
+  /** When there are to be warm sandboxes; undefined: always. */
+  get warmHours(): WarmHours | undefined {
+    return matching(
+      'WARM_HOURS',
+      WARM_HOURS,
+      'days, hours and a time zone, such as "Mon-Fri 8-18 Europe/Berlin"',
+      ({ first = '', last = '', from, to, timeZone = '' }) => {
+        const hours = [Number(from), Number(to)] as const;
+        const isRight = hours[0] < hours[1] && hours[1] <= 24 && isTimeZone(timeZone);
+        return isRight ? { days: [first, last], hours, timeZone } : undefined;
+      },
+    );
   },
   get maxRetries() {
     return number('MAX_RETRIES', 5, { min: 1, max: LIMITS.maxRetries });

@@ -29,3 +29,18 @@ export function oneOf<T extends string>(name: string, standard: T, allowed: read
   if (found) return found;
   throw new ConfigurationError(`${name} must be one of ${allowed.join(', ')}, but is "${value}"`);
 }
+
+/** What `read` makes of the named groups of `pattern`; undefined if the variable is not set. `form` says how it is to be written. */
+export function matching<T>(
+  name: string,
+  pattern: RegExp,
+  form: string,
+  read: (groups: Record<string, string>) => T | undefined,
+): T | undefined {
+  const text = process.env[name]?.trim();
+  if (!text) return undefined;
+  const groups = pattern.exec(text)?.groups as Record<string, string> | undefined;
+  const value = groups && read(groups);
+  if (value !== undefined) return value;
+  throw new ConfigurationError(`${name} must be ${form}, but is "${text}"`);
+}

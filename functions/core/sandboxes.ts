@@ -33,6 +33,7 @@ import {
   type SandboxRecord,
   setSandboxStopped,
 } from './store.ts';
+import { wantedWarmSandboxes } from './warm-hours.ts';
 import { loseTask } from './workflow.ts';
 
 /** What StartSandbox needs to run the task of a sandbox. */
@@ -64,7 +65,7 @@ export async function acquireSandbox(execution: ExecutionRecord): Promise<Sandbo
       ]);
       measure('WarmHit', 1);
       await publish(execution.execution_id, { type: 'sandbox.ready', isolation: warm.isolation ?? {} });
-      return planSandbox();
+      return wantedWarmSandboxes() > 0 ? planSandbox() : null;
     }
   }
   const own = await planSandbox(execution.execution_id);

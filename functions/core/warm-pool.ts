@@ -9,21 +9,23 @@ import { SandboxNotStarted } from './errors.ts';
 import { runTaskRequest } from './run-task.ts';
 import { isTooOld, planSandbox, retireWarmSandbox, type SandboxToStart } from './sandboxes.ts';
 import { listWarmSandboxes, setSandboxTask } from './store.ts';
+import { wantedWarmSandboxes } from './warm-hours.ts';
 
 /** Milliseconds that a warm sandbox may take to start. */
 const START_TIMEOUT = 600_000;
 
 export async function maintainWarmPool(): Promise<void> {
+  const wanted = wantedWarmSandboxes();
   let alive = 0;
   for (const { sandbox_id, status, created_at, expires_at } of await listWarmSandboxes()) {
     const neverStarted = status === 'starting' && Date.now() - Date.parse(created_at) > START_TIMEOUT;
-    if (alive >= config.warmSandboxes || neverStarted || isTooOld(expires_at)) {
+    if (alive >= wanted || neverStarted || isTooOld(expires_at)) {
       await retireWarmSandbox(sandbox_id, 'retired from the warm pool');
     } else {
       alive += 1;
     }
   }
-  for (; alive < config.warmSandboxes; alive += 1) await startWarmSandbox();
+  for (; alive < wanted; alive += 1) await startWarmSandbox();
 }
 
 async function startWarmSandbox(): Promise<void> {

@@ -76,6 +76,7 @@ function settingVariables({ environment, originSecret }: Resources) {
     OPENAI_MODEL: model.name,
     OPENAI_BASE_URL: model.baseUrl ?? OPENAI_URL,
     WARM_SANDBOXES: String(sandbox.warm),
+    WARM_HOURS: sandbox.warmHours ?? '',
     SANDBOX_SPOT: sandbox.spot ? 'on' : 'off',
     SANDBOX_CPU: String(sandbox.cpu),
     SANDBOX_MEMORY_MIB: String(sandbox.memoryMiB),

@@ -183,7 +183,7 @@ export const definitions: Record<Handler, Definition> = {
     ...PLANS_SANDBOX,
     writesFiles: [...PLANS_SANDBOX.writesFiles, 'jobs/*'],
     publishes: true,
-    settings: ['RETENTION_DAYS', 'WARM_SANDBOXES', 'SANDBOX_SPOT'],
+    settings: ['RETENTION_DAYS', 'WARM_SANDBOXES', 'WARM_HOURS', 'SANDBOX_SPOT'],
   },
   'workflow/record-sandbox': {
     timeout: 30,
@@ -268,7 +268,7 @@ export const definitions: Record<Handler, Definition> = {
     ...PLANS_SANDBOX,
     workflow: ['StartExecution'],
     sandboxTasks: ['RunTask', 'StopTask', 'ListTasks', 'DescribeTasks'],
-    settings: ['RETENTION_DAYS', 'WARM_SANDBOXES', 'SANDBOX_SPOT'],
+    settings: ['RETENTION_DAYS', 'WARM_SANDBOXES', 'WARM_HOURS', 'SANDBOX_SPOT'],
   },
 };
 

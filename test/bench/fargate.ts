@@ -2,9 +2,9 @@
  * How long Fargate takes to start a task, from RunTask to its first process: log-normal about 30 s, and never less than
  * 20 or more than 60 s.
  */
-const MEDIAN = 30;
-const SPREAD = 0.3;
-const [FASTEST, SLOWEST] = [20, 60];
+export const MEDIAN = 30;
+export const SPREAD = 0.3;
+export const [FASTEST, SLOWEST] = [20, 60];
 
 /** The middles of the distribution's three thirds, in seconds: what stands for it where each try takes long. */
 export const START_TIMES = [-0.967, 0, 0.967].map((deviation) =>

@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { startProduct } from '../support/product.ts';
 import { benchBundles } from './bundles.ts';
+import { printModel } from './cloud-model.ts';
 import { TaskStarts } from './fargate.ts';
 
 const PAGE = path.join(import.meta.dirname, '../e2e-browser/trace.ts');
@@ -27,6 +28,7 @@ try {
   await product.close();
 }
 await benchBundles();
+printModel();
 // A program of its own: it starts a product for itself, and a process can hold one.
 const { status } = spawnSync(process.execPath, ['--import', 'tsx', PAGE], { stdio: 'inherit' });
 process.exitCode = status ?? 1;

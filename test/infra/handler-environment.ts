@@ -11,7 +11,8 @@ const LIBRARIES: [sign: string, variables: string[]][] = [
 /** What Node.js and the logger read: set on all alike. */
 const RUNTIME = ['NODE_OPTIONS', 'POWERTOOLS_SERVICE_NAME', 'POWERTOOLS_LOG_LEVEL'];
 
-const READ = /\b(?:required|number|oneOf)\d*\(\s*"([A-Z][A-Z0-9_]*)"|\bprocess\.env\.([A-Z][A-Z0-9_]*)/g;
+const READ =
+  /\b(?:required|number|oneOf|matching)\d*\(\s*"([A-Z][A-Z0-9_]*)"|\bprocess\.env\.([A-Z][A-Z0-9_]*)/g;
 
 const readIn = (code: string) =>
   [...code.matchAll(READ)].map(([, named, direct]) => (named ?? direct) as string);

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { amountsOf } from '../../functions/core/prices.ts';
+import { modelTables } from '../bench/cloud-model.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { counted, execution, tables, typical } from './model.ts';
@@ -9,6 +10,10 @@ import { counted, execution, tables, typical } from './model.ts';
 const text = readFileSync(new URL('../../docs/scaling.md', import.meta.url), 'utf8');
 
 it.each(Object.entries(tables))('shows the table that the numbers give: %s', (_, table) => {
+  expect(text).toContain(table);
+});
+
+it.each(Object.entries(modelTables()))('shows the table of the cloud model: %s', (_, table) => {
   expect(text).toContain(table);
 });
 

@@ -208,6 +208,18 @@ describe('WorkflowEnded', () => {
   });
 });
 
+test('Spot is asked for the sandboxes that are started for an execution, if it is to be, and not for warm ones', async () => {
+  const { planSandbox } = await import('../../functions/core/sandboxes.ts');
+  expect(await planSandbox('somebody')).toMatchObject({ capacity_provider: 'FARGATE' });
+  process.env.SANDBOX_SPOT = 'on';
+  const own = await planSandbox('somebody');
+  const warm = await planSandbox();
+  delete process.env.SANDBOX_SPOT;
+  expect([own, warm].map((one) => one.capacity_provider)).toEqual(['FARGATE_SPOT', 'FARGATE']);
+  expect(await store.getSandbox(own.sandbox_id)).toMatchObject({ capacity_provider: 'FARGATE_SPOT' });
+  await store.setSandboxStopped(warm.sandbox_id);
+});
+
 describe('RecordSandbox', () => {
   const failed = { Tasks: [], Failures: [{ Reason: 'RESOURCE:FARGATE', Detail: 'no capacity' }] };
 
