@@ -32,6 +32,11 @@ export interface Usage {
 
 const IDS = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|sandbox-[0-9a-f]{20}/g;
 const DYNAMODB_READS = ['GetItem', 'Query'];
+/** The keys of the indexes `history` and `work`. */
+const INDEXED_BY = [
+  ['owner', 'created_at'],
+  ['work', 'work_at'],
+];
 
 type Stack = typeof dynamodb.middlewareStack;
 
@@ -84,13 +89,11 @@ export class UsageMeter {
     if (name === 'workflow/run-code' && String((input as { Key?: string }).Key).startsWith('mailbox/')) {
       invocation.looks += 1;
     }
-    if (service === 'DynamoDB') Object.assign(input, { ReturnConsumedCapacity: 'TOTAL' });
     // A write whose condition is not met costs as well.
     let units = 1;
     try {
       const result = await send();
-      const { ConsumedCapacity } = result.output as { ConsumedCapacity?: { CapacityUnits?: number } };
-      units = ConsumedCapacity?.CapacityUnits ?? units;
+      if (service === 'DynamoDB') units = unitsOf(operation, input, result.output);
       return result;
     } finally {
       invocation.to = performance.now();
@@ -121,6 +124,29 @@ export class UsageMeter {
     }
     return usage;
   }
+}
+
+interface ItemCall {
+  Item?: object;
+  Items?: object[];
+  Attributes?: object;
+}
+
+/** Bytes, about as DynamoDB counts them: names and contents. */
+function sizeOf(value: unknown): number {
+  if (typeof value === 'string') return Buffer.byteLength(value);
+  if (typeof value === 'number') return 8;
+  if (typeof value !== 'object' || value === null) return 1;
+  return Object.entries(value).reduce((sum, [name, item]) => sum + name.length + sizeOf(item), 0);
+}
+
+/** DynamoDB's request units: of 4 KB of what is read, of 1 KB of what is written, also into each index that it is in. */
+function unitsOf(operation: string, { Item: put }: ItemCall, { Item, Items, Attributes }: ItemCall): number {
+  const units = (size: number, bytes: number) => Math.max(Math.ceil(size / bytes), 1);
+  if (DYNAMODB_READS.includes(operation)) return units(sizeOf(Items ?? Item), 4096);
+  const written = put ?? Attributes;
+  const indexes = INDEXED_BY.filter((keys) => written && keys.every((key) => key in written)).length;
+  return (1 + indexes) * units(sizeOf(written), 1024);
 }
 
 const add = (counts: Map<string, number>, name: string, times: number) =>
