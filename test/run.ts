@@ -1,5 +1,6 @@
 /**
- * npm test: every suite that needs nothing but Node and Python; `npm run test:browser`: those that need Chromium too.
+ * npm test: every suite that needs nothing but Node and Python; `npm run test:browser`: those that need Chromium too;
+ * `npm run test:deploy`: the deployment on an emulator of AWS, which is installed from PyPI.
  * Ends with the sum of what the runners reported, and with exit code 1 if anything failed or a runner did not report.
  * With TEST_REPORT=FILE the sum is written there as JSON.
  */
@@ -48,8 +49,9 @@ async function runPython(): Promise<Result> {
 
 try {
   process.env.RECORD_AWS_CALLS = path.join(folder, 'calls.jsonl');
-  const results = process.argv.includes('--browser')
-    ? [runVitest('vitest.browser.config.ts')]
+  const [suite] = process.argv.slice(2);
+  const results = suite
+    ? [runVitest(`vitest.${suite.replace('--', '')}.config.ts`)]
     : [await runPython(), runVitest('vitest.config.ts'), runVitest('vitest.recorded.config.ts')];
   const total = (field: 'passed' | 'failed' | 'skipped') =>
     results.reduce((sum, result) => sum + result[field], 0);

@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config';
+
+/** All that goes through the store, against Amazon's own DynamoDB Local: `npm run test:store`. */
+export default defineConfig({
+  test: {
+    include: [
+      'test/core/**/*.test.ts',
+      'test/auth/**/*.test.ts',
+      'test/e2e/**/*.test.ts',
+      'test/workflow/**/*.test.ts',
+      'test/store/**/*.spec.ts',
+    ],
+    globalSetup: 'test/store/dynamodb-local.ts',
+    // A runtime configures the SDK clients of its process through the environment, so each file has a process of its own.
+    pool: 'forks',
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
