@@ -208,6 +208,7 @@ describe('deployed', () => {
     await new ECSClient().send(new StopTaskCommand({ cluster: CLUSTER, task, reason: 'lost for the test' }));
     await follower.ended;
     follower.close();
+    expect(follower.events.filter(({ type }) => type === 'run.started')).toHaveLength(2);
     const ended = await get(execution.execution_id);
     expect(ended).toMatchObject({ status: 'succeeded', attempts: 1 });
     expect(ended.final_result?.output).toBe('after all\n');

@@ -11,6 +11,7 @@ README.md, beside this, lists the other differences. Ends its tasks when it ends
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import json
 import os
@@ -124,10 +125,8 @@ def pascal_case(value: Any) -> Any:
 
 def kill_all() -> None:
     for process in list(processes.values()):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def replace(name: str, operation: Any) -> None:
@@ -141,11 +140,7 @@ def replace(name: str, operation: Any) -> None:
 replace("_run_task", run_sandbox)
 replace("_stop_task", stop_sandbox)
 RUN_TASK = "arn:aws:states:::ecs:runTask"
-[table] = [
-    value
-    for value in vars(stepfunctions).values()
-    if isinstance(value, dict) and RUN_TASK in value
-]
+[table] = [value for value in vars(stepfunctions).values() if isinstance(value, dict) and RUN_TASK in value]
 invoke = table[RUN_TASK]
 table[RUN_TASK] = lambda resource, data: pascal_case(invoke(resource, data))
 atexit.register(kill_all)
