@@ -3,7 +3,6 @@
 - RunTask of a Step Functions state answers in PascalCase, as every AWS SDK integration does.
 - A task is the real sandbox program: a process, or a container of SANDBOX_IMAGE.
 - ECS tells EventBridge what becomes of a task.
-- RunTask can answer without a task, as AWS does for want of capacity: as often as the file of REFUSALS says.
 
 README.md, beside this, lists the other differences. Ends its tasks when it ends.
 """
@@ -27,7 +26,6 @@ from ministack.app import main
 from ministack.services import ecs, eventbridge, stepfunctions
 
 PROGRAM = Path(__file__).parents[2] / "sandbox-image"
-REFUSALS = Path(os.environ["REFUSALS"])
 IMAGE = os.environ.get("SANDBOX_IMAGE")
 IMAGE_FLAGS = os.environ.get("SANDBOX_IMAGE_FLAGS", "").split()
 # Seconds from SIGTERM to SIGKILL, as in the task definition.
@@ -84,19 +82,10 @@ def tell(task: dict[str, Any]) -> None:
     eventbridge._put_events({"Entries": [event]}, allow_aws_source=True)
 
 
-def refuses() -> bool:
-    left = int(REFUSALS.read_text()) if REFUSALS.exists() else 0
-    if left > 0:
-        REFUSALS.write_text(str(left - 1))
-    return left > 0
-
-
 run_task, stop_task = ecs._run_task, ecs._stop_task
 
 
 def run_sandbox(data: dict[str, Any]) -> Any:
-    if refuses():
-        return ecs.json_response({"tasks": [], "failures": [{"reason": "RESOURCE:CPU"}]})
     answer = run_task(data)
     account, region = ecs.get_account_id(), ecs.get_region()
     [override] = data["overrides"]["containerOverrides"]

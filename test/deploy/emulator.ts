@@ -24,8 +24,6 @@ export const ACCOUNT = '123456789012';
 export interface Emulator {
   url: string;
   environment: Record<string, string>;
-  /** Has RunTask answer without a task so many times. */
-  refuseTasks(times: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -52,7 +50,6 @@ export async function startEmulator(root: string, folder: string): Promise<Emula
   const python = await install(root);
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const refusals = path.join(folder, 'refusals');
   const temporary = path.join(folder, 'tmp');
   await mkdir(temporary, { recursive: true });
   const credentials = {
@@ -73,9 +70,6 @@ export async function startEmulator(root: string, folder: string): Promise<Emula
       MINISTACK_ACCOUNT_ID: ACCOUNT,
       GATEWAY_PORT: String(port),
       BIND_HOST: '127.0.0.1',
-      REFUSALS: refusals,
-      // Waits of the workflow, which it makes when there is no capacity, are a twentieth.
-      SFN_WAIT_SCALE: '0.05',
       // The runtime of Lambda has the SDK.
       NODE_PATH: path.join(root, 'node_modules'),
       ...pick('SANDBOX_IMAGE', 'SANDBOX_IMAGE_FLAGS', 'DOCKER_HOST'),
@@ -90,7 +84,6 @@ export async function startEmulator(root: string, folder: string): Promise<Emula
   return {
     url,
     environment: { ...credentials, AWS_ENDPOINT_URL: url },
-    refuseTasks: (times) => writeFile(refusals, String(times)),
     async close() {
       const ended = child.exitCode === null && once(child, 'exit');
       child.kill('SIGTERM');
