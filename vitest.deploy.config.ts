@@ -6,7 +6,7 @@ export default defineConfig({
     include: ['test/deploy/**/*.spec.ts'],
     // Each test stands on the one before.
     bail: 1,
-    testTimeout: 60_000,
+    testTimeout: 180_000,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 15_000 } },
   },

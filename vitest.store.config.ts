@@ -13,7 +13,7 @@ export default defineConfig({
     globalSetup: 'test/store/dynamodb-local.ts',
     // A runtime configures the SDK clients of its process through the environment, so each file has a process of its own.
     pool: 'forks',
-    testTimeout: 60_000,
+    testTimeout: 180_000,
     hookTimeout: 60_000,
   },
 });

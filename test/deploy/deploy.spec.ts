@@ -95,7 +95,7 @@ beforeAll(async () => {
     TEST_MODEL_URL: model.url,
     TEST_FRONT_URL: front.url,
   };
-}, 5 * MINUTES);
+}, 15 * MINUTES);
 
 afterAll(async () => {
   await front?.close();
@@ -114,7 +114,7 @@ test(
     );
     expect(stderr).toContain('Nothing was deployed.');
   },
-  MINUTES,
+  5 * MINUTES,
 );
 
 test(
@@ -137,7 +137,7 @@ test(
     expect(model.requests.at(-1)?.headers.authorization).toBe('Bearer sk-of-the-test');
     expect(stdout + stderr).not.toContain('sk-of-the-test');
   },
-  5 * MINUTES,
+  15 * MINUTES,
 );
 
 describe('deployed', () => {
@@ -235,5 +235,5 @@ test(
       ['CDKToolkit', 'CREATE_COMPLETE'],
     ]);
   },
-  5 * MINUTES,
+  15 * MINUTES,
 );

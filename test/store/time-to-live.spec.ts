@@ -1,11 +1,10 @@
-/** What has expired is deleted by DynamoDB at some time; until then the product must not see it, and after it do without. */
-import { DynamoDBClient, UpdateTimeToLiveCommand } from '@aws-sdk/client-dynamodb';
+/** What has expired is deleted by DynamoDB at some time; the product must not see it until then, and do without it after. */
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { DynamoDBDocumentClient, GetCommand, UpdateCommand } from '@aws-sdk/lib-dynamodb';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { table } from '../../functions/core/table.ts';
 import { type Product, startProduct } from '../support/product.ts';
 
-const PAST = Math.floor(Date.now() / 1000) - 60;
+type Key = { pk: string; sk: string };
 
 let product: Product;
 let store: typeof import('../../functions/core/store.ts');
@@ -18,43 +17,62 @@ beforeAll(async () => {
 });
 afterAll(() => product.close());
 
-const claim = (fingerprint: string) =>
-  store.claimIdempotencyKey('me', 'once', `for-${fingerprint}`, fingerprint);
-const key = { pk: 'IDEMPOTENCY#me#once', sk: 'IDEMPOTENCY' };
+const execution = (id: string) =>
+  store.createExecution({
+    execution_id: id,
+    owner: 'somebody',
+    status: 'queued',
+    prompt: 'x',
+    tests: null,
+    max_retries: 2,
+    timeout: 30,
+    policy: 'strict',
+    model: 'm',
+    attempts: 0,
+    error: null,
+    error_category: null,
+    created_at: new Date().toISOString(),
+    finished_at: null,
+    ticket: 'ticket',
+    usage: null,
+  });
+const keyOf = (id: string): Key => ({ pk: `EXECUTION#${id}`, sk: 'EXECUTION' });
 
-test('a claim that has expired and is still there gives way to a new one', async () => {
+/** As if its time had been over for a minute. */
+const expire = (Key: Key) =>
+  items.send(
+    new UpdateCommand({
+      TableName: process.env.TABLE_NAME,
+      Key,
+      UpdateExpression: 'SET expires = :past',
+      ExpressionAttributeValues: { ':past': Math.floor(Date.now() / 1000) - 60 },
+      ConditionExpression: 'attribute_exists(pk)',
+    }),
+  );
+
+const read = async (Key: Key) =>
+  (await items.send(new GetCommand({ TableName: process.env.TABLE_NAME, Key, ConsistentRead: true }))).Item;
+
+test('what has expired is not seen, there or not, and gives way to what is new', async () => {
+  await execution('expired');
+  await expire(keyOf('expired'));
+  expect(await store.getExecution('expired')).toBeUndefined();
+  expect((await store.listExecutions('somebody', 10, null)).executions).toEqual([]);
+
+  const claim = (fingerprint: string) =>
+    store.claimIdempotencyKey('me', 'once', `for-${fingerprint}`, fingerprint);
   expect(await claim('first')).toMatchObject({ fingerprint: 'first' });
   expect(await claim('second')).toMatchObject({ fingerprint: 'first' });
-  await expire();
+  await expire({ pk: 'IDEMPOTENCY#me#once', sk: 'IDEMPOTENCY' });
   expect(await claim('third')).toMatchObject({ fingerprint: 'third' });
 });
 
 test('DynamoDB deletes it by the attribute that the table names, and keeps what has not expired', async () => {
-  await items.send(
-    new UpdateTimeToLiveCommand({
-      TableName: process.env.TABLE_NAME,
-      TimeToLiveSpecification: { AttributeName: table.timeToLive, Enabled: true },
-    }),
-  );
-  await store.claimIdempotencyKey('me', 'kept', 'for-kept', 'kept');
-  await expire();
-  await expect.poll(read, { timeout: 60_000, interval: 500 }).toBeUndefined();
-  expect(await store.claimIdempotencyKey('me', 'kept', 'other', 'other')).toMatchObject({
-    fingerprint: 'kept',
-  });
-  expect(await claim('fourth')).toMatchObject({ fingerprint: 'fourth' });
+  await execution('kept');
+  await execution('gone');
+  await expire(keyOf('gone'));
+  // It looks for them every ten seconds.
+  await expect.poll(() => read(keyOf('gone')), { timeout: 120_000, interval: 500 }).toBeUndefined();
+  expect(await store.getExecution('kept')).toMatchObject({ status: 'queued' });
+  expect((await store.listExecutions('somebody', 10, null)).executions).toHaveLength(1);
 });
-
-const expire = () =>
-  items.send(
-    new UpdateCommand({
-      TableName: process.env.TABLE_NAME,
-      Key: key,
-      UpdateExpression: 'SET expires = :past',
-      ExpressionAttributeValues: { ':past': PAST },
-      ConditionExpression: 'attribute_exists(pk)',
-    }),
-  );
-const read = async () =>
-  (await items.send(new GetCommand({ TableName: process.env.TABLE_NAME, Key: key, ConsistentRead: true })))
-    .Item;
