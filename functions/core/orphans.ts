@@ -5,6 +5,7 @@
 import { DescribeTasksCommand, paginateListTasks } from '@aws-sdk/client-ecs';
 import { ecs } from './aws.ts';
 import { config } from './config.ts';
+import { doAll } from './do-all.ts';
 import { isFinal } from './execution.ts';
 import { logger } from './logger.ts';
 import { stopTask } from './sandboxes.ts';
@@ -12,18 +13,22 @@ import { getExecution, getSandbox } from './store.ts';
 
 export async function stopOrphans(): Promise<void> {
   const cluster = config.sandboxCluster;
+  const pages: string[][] = [];
+  // A page has as many as DescribeTasks takes. All are read first: what is stopped leaves the list.
   for await (const { taskArns = [] } of paginateListTasks(
     { client: ecs },
-    { cluster, desiredStatus: 'RUNNING' },
+    { cluster, desiredStatus: 'RUNNING', maxResults: 100 },
   )) {
-    if (taskArns.length === 0) continue;
-    const { tasks = [] } = await ecs.send(new DescribeTasksCommand({ cluster, tasks: taskArns }));
-    for (const { taskArn, group = '' } of tasks) {
-      if (!taskArn || (await isWanted(group))) continue;
+    if (taskArns.length > 0) pages.push(taskArns);
+  }
+  await doAll(pages, async (page) => {
+    const { tasks = [] } = await ecs.send(new DescribeTasksCommand({ cluster, tasks: page }));
+    await doAll(tasks, async ({ taskArn, group = '' }) => {
+      if (!taskArn || (await isWanted(group))) return;
       logger.warn('orphan stopped', { sandbox_id: group, task_arn: taskArn });
       await stopTask(taskArn, 'orphan');
-    }
-  }
+    });
+  });
 }
 
 /** Whether the sandbox is warm, or serves an execution that goes on. */

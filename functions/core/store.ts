@@ -386,17 +386,14 @@ export async function listExecutions(
 }
 
 /** Executions that are stored but whose workflow has not begun, oldest first. */
-export function listQueuedExecutions(limit: number): Promise<ExecutionRecord[]> {
-  return queryWork<ExecutionRecord>('queued', limit);
-}
+export const listQueuedExecutions = () => queryWork<ExecutionRecord>('queued');
 
-function queryWork<T>(work: 'queued' | 'warm' | 'key', limit?: number) {
+function queryWork<T>(work: 'queued' | 'warm' | 'key') {
   return queryAll<T>({
     IndexName: 'work',
     KeyConditionExpression: '#work = :work',
     ExpressionAttributeNames: { '#work': 'work' },
     ExpressionAttributeValues: { ':work': work },
-    Limit: limit,
   });
 }
 

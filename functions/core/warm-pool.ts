@@ -5,6 +5,7 @@
 import { RunTaskCommand } from '@aws-sdk/client-ecs';
 import { ecs } from './aws.ts';
 import { config } from './config.ts';
+import { doAll } from './do-all.ts';
 import { SandboxNotStarted } from './errors.ts';
 import { runTaskRequest } from './run-task.ts';
 import { isTooOld, planSandbox, retireWarmSandbox, type SandboxToStart } from './sandboxes.ts';
@@ -17,15 +18,17 @@ const START_TIMEOUT = 600_000;
 export async function maintainWarmPool(): Promise<void> {
   const wanted = wantedWarmSandboxes();
   let alive = 0;
+  const changes: (() => Promise<void>)[] = [];
   for (const { sandbox_id, status, created_at, expires_at } of await listWarmSandboxes()) {
     const neverStarted = status === 'starting' && Date.now() - Date.parse(created_at) > START_TIMEOUT;
     if (alive >= wanted || neverStarted || isTooOld(expires_at)) {
-      await retireWarmSandbox(sandbox_id, 'retired from the warm pool');
+      changes.push(() => retireWarmSandbox(sandbox_id, 'retired from the warm pool'));
     } else {
       alive += 1;
     }
   }
-  for (; alive < wanted; alive += 1) await startWarmSandbox();
+  for (; alive < wanted; alive += 1) changes.push(startWarmSandbox);
+  await doAll(changes, (change) => change());
 }
 
 async function startWarmSandbox(): Promise<void> {

@@ -1,9 +1,10 @@
 /**
  * Maintain, once a minute: launches executions that were stored but whose workflow was not started because the
  * function died in between, tops up the warm pool, retires warm sandboxes whose URLs are too old for a new
- * execution, and stops orphans.
+ * execution, and stops orphans. What fails keeps nothing else from being done; the errors are thrown at the end.
  */
 import * as z from 'zod';
+import { doAll } from '../core/do-all.ts';
 import { launchExecution } from '../core/lifecycle.ts';
 import { workflowHandler } from '../core/middleware.ts';
 import { stopOrphans } from '../core/orphans.ts';
@@ -14,14 +15,11 @@ import { maintainWarmPool } from '../core/warm-pool.ts';
 const FORGOTTEN_AFTER = 30_000;
 
 export const handler = workflowHandler(z.unknown(), async (): Promise<void> => {
-  // One that fails must not keep the others from being done.
-  const done = await Promise.allSettled([launchForgotten(), maintainWarmPool(), stopOrphans()]);
-  const reasons = done.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
-  if (reasons.length > 0) throw new AggregateError(reasons, reasons.map(String).join('; '));
+  await doAll([launchForgotten, maintainWarmPool, stopOrphans], (part) => part());
 });
 
 async function launchForgotten(): Promise<void> {
-  for (const execution of await listQueuedExecutions(100)) {
-    if (Date.now() - Date.parse(execution.created_at) > FORGOTTEN_AFTER) await launchExecution(execution);
-  }
+  const queued = await listQueuedExecutions();
+  const forgotten = queued.filter(({ created_at }) => Date.now() - Date.parse(created_at) > FORGOTTEN_AFTER);
+  await doAll(forgotten, launchExecution);
 }

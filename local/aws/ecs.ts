@@ -147,6 +147,8 @@ interface Running {
 const DOCKER_IMAGE = 'recursive-ai-executor-sandbox';
 const MAX_OVERRIDES = 8192;
 const KILL_AFTER_MS = 2000;
+/** Tasks that ListTasks gives and DescribeTasks takes at once. */
+const MAX_PAGE = 100;
 /** ECS remembers a stopped task for about an hour; here the latest are remembered. */
 const REMEMBERED_STOPPED_TASKS = 500;
 const REMEMBERED_CLIENT_TOKENS = 1000;
@@ -162,8 +164,12 @@ export class Ecs {
         (input) => this.#stopTask(input),
       ),
       DescribeTasks: operation(
-        z.object({ cluster: z.string().default('default'), tasks: z.array(z.string()).max(100) }),
+        z.object({ cluster: z.string().default('default'), tasks: z.array(z.string()) }),
         ({ cluster, tasks }) => {
+          if (tasks.length > MAX_PAGE) {
+            const message = `Tasks cannot have more than ${MAX_PAGE} elements`;
+            throw new AwsError('InvalidParameterException', message);
+          }
           this.#checkCluster(cluster);
           const known = tasks.map((name) => this.#find(name));
           return {
@@ -179,15 +185,10 @@ export class Ecs {
           cluster: z.string().default('default'),
           startedBy: z.string().optional(),
           desiredStatus: z.enum(['RUNNING', 'PENDING', 'STOPPED']).default('RUNNING'),
+          maxResults: z.int().min(1).max(MAX_PAGE).default(MAX_PAGE),
+          nextToken: z.string().optional(),
         }),
-        ({ cluster, startedBy, desiredStatus }) => {
-          this.#checkCluster(cluster);
-          const tasks = [...[...this.#running.values()].map(({ task }) => task), ...this.#stopped.values()];
-          const listed = tasks.filter(
-            (task) => task.desiredStatus === desiredStatus && (!startedBy || task.startedBy === startedBy),
-          );
-          return { taskArns: listed.map(({ taskArn }) => taskArn) };
-        },
+        (input) => this.#listTasks(input),
       ),
     },
   };
@@ -456,6 +457,31 @@ export class Ecs {
     const { level = 'info', message = line, ...details } = record;
     const known = level === 'warn' || level === 'error' ? level : 'info';
     this.#log(known, String(message), { ...details, task: task.taskArn });
+  }
+
+  /** One page, in the order of the ARNs. The next one begins after the last of this one, which may be gone by then. */
+  #listTasks(input: {
+    cluster: string;
+    startedBy?: string;
+    desiredStatus: 'RUNNING' | 'PENDING' | 'STOPPED';
+    maxResults: number;
+    nextToken?: string;
+  }): object {
+    const { cluster, startedBy, desiredStatus, maxResults, nextToken } = input;
+    this.#checkCluster(cluster);
+    const after = nextToken === undefined ? '' : Buffer.from(nextToken, 'base64url').toString();
+    if (nextToken !== undefined && !after.startsWith(this.#taskArn(''))) {
+      throw new AwsError('InvalidParameterException', 'Invalid token.');
+    }
+    const tasks = [...[...this.#running.values()].map(({ task }) => task), ...this.#stopped.values()];
+    const listed = tasks
+      .filter((task) => task.desiredStatus === desiredStatus && (!startedBy || task.startedBy === startedBy))
+      .map(({ taskArn }) => taskArn)
+      .filter((taskArn) => taskArn > after)
+      .sort();
+    const taskArns = listed.slice(0, maxResults);
+    const more = listed.length > maxResults;
+    return { taskArns, ...(more && { nextToken: Buffer.from(taskArns.at(-1) ?? '').toString('base64url') }) };
   }
 
   #checkCluster(cluster: string): void {

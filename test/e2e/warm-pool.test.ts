@@ -1,5 +1,5 @@
 /** The warm pool and the upkeep: sandboxes that wait, are claimed once, replaced, retired, and never forgotten. */
-import { DescribeTasksCommand } from '@aws-sdk/client-ecs';
+import { DescribeTasksCommand, paginateListTasks } from '@aws-sdk/client-ecs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { AwsError } from '../../local/aws/http.ts';
 import { python } from '../support/model-server.ts';
@@ -11,13 +11,15 @@ let store: typeof import('../../functions/core/store.ts');
 
 /** What RunTask is to fail with. */
 let refusal: AwsError | undefined;
+/** Milliseconds from RunTask to the start of a sandbox. */
+let startDelay = 0;
 
 beforeAll(async () => {
   product = await startProduct({
     warmSandboxes: 2,
     sandboxStartDelay: () => {
       if (refusal) throw refusal;
-      return 0;
+      return startDelay;
     },
   });
   store = await import('../../functions/core/store.ts');
@@ -118,6 +120,45 @@ test('the upkeep stops a task that nobody waits for', async () => {
   };
   await expect.poll(status, { timeout: 10_000 }).toBe('STOPPED');
   await ready(2);
+});
+
+test('the upkeep stops every orphan of hundreds and fills the pool, even if something of it fails', async () => {
+  const { ecs } = await import('../../functions/core/aws.ts');
+  const { config } = await import('../../functions/core/config.ts');
+  const { startSandboxTask } = await import('../../functions/core/warm-pool.ts');
+  await ready(2);
+  const kept = (await store.listWarmSandboxes()).map(({ task_arn }) => task_arn);
+  startDelay = 3_600_000;
+  const started = Array.from({ length: 210 }, (_, number) =>
+    startSandboxTask({
+      sandbox_id: `sandbox-orphan-${number}`,
+      manifest_url: 'http://127.0.0.1/none',
+      capacity_provider: 'FARGATE',
+    }),
+  );
+  const orphans = await Promise.all(started);
+  startDelay = 0;
+  const failing = new Set(orphans.slice(0, 2));
+  const name = 'failTwo';
+  ecs.middlewareStack.add(
+    (next) => (args) => {
+      if (failing.has((args.input as { task?: string }).task ?? ''))
+        throw new Error('StopTask is out of order');
+      return next(args);
+    },
+    { step: 'initialize', name, override: true },
+  );
+  const [lost] = await store.listWarmSandboxes();
+  await store.setSandboxStopped(lost?.sandbox_id ?? '');
+  await expect(upkeep()).rejects.toThrow(/StopTask is out of order/);
+  ecs.middlewareStack.remove(name);
+  const listed: string[] = [];
+  const input = { cluster: config.sandboxCluster };
+  for await (const { taskArns = [] } of paginateListTasks({ client: ecs }, input)) listed.push(...taskArns);
+  expect(orphans.filter((orphan) => listed.includes(orphan)).sort()).toEqual([...failing].sort());
+  expect(listed).toContain(kept[1]);
+  await ready(2);
+  await upkeep();
 });
 
 test('the upkeep leaves a sandbox alone that serves an execution', async () => {

@@ -5,6 +5,8 @@ import {
   ECSClient,
   ListClustersCommand,
   ListTasksCommand,
+  type ListTasksCommandInput,
+  paginateListTasks,
   RunTaskCommand,
   type RunTaskCommandInput,
   StopTaskCommand,
@@ -209,6 +211,32 @@ describe('RunTask', () => {
     await runTask({ startedBy: 'another' });
     const listed = await ecs.send(new ListTasksCommand({ cluster: CLUSTER, startedBy: 'me' }));
     expect(listed.taskArns?.sort()).toEqual(first.sort());
+  });
+
+  test('lists them by pages of a hundred at most, from which none is missing when others end', async () => {
+    // None is started, so that a hundred cost nothing.
+    await start(SLEEP, { startDelay: () => 3_600_000 });
+    const all = (await Promise.all(Array.from({ length: 11 }, () => runTask({ count: 10 })))).flat().sort();
+    const list = (input: Partial<ListTasksCommandInput> = {}) =>
+      ecs.send(new ListTasksCommand({ cluster: CLUSTER, ...input }));
+    const first = await list();
+    expect(first.taskArns).toEqual(all.slice(0, 100));
+    await ecs.send(new StopTaskCommand({ cluster: CLUSTER, task: all[99] ?? '' }));
+    const second = await list({ nextToken: first.nextToken });
+    expect([second.taskArns, second.nextToken]).toEqual([all.slice(100), undefined]);
+    const pages: number[] = [];
+    for await (const { taskArns = [] } of paginateListTasks(
+      { client: ecs, pageSize: 50 },
+      { cluster: CLUSTER },
+    )) {
+      pages.push(taskArns.length);
+    }
+    expect(pages).toEqual([50, 50, 9]);
+    await expect(list({ nextToken: 'nonsense' })).rejects.toMatchObject({
+      name: 'InvalidParameterException',
+    });
+    const describe = new DescribeTasksCommand({ cluster: CLUSTER, tasks: all.slice(0, 101) });
+    await expect(ecs.send(describe)).rejects.toMatchObject({ name: 'InvalidParameterException' });
   });
 
   test('takes names and ARNs, and refuses what it does not know', async () => {
