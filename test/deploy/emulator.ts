@@ -70,8 +70,6 @@ export async function startEmulator(root: string, folder: string): Promise<Emula
       MINISTACK_ACCOUNT_ID: ACCOUNT,
       GATEWAY_PORT: String(port),
       BIND_HOST: '127.0.0.1',
-      // The runtime of Lambda has the SDK.
-      NODE_PATH: path.join(root, 'node_modules'),
       ...pick('SANDBOX_IMAGE', 'SANDBOX_IMAGE_FLAGS', 'DOCKER_HOST'),
     },
     stdio: ['ignore', 'pipe', 'pipe'],
