@@ -18,6 +18,14 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+# A font with the signs of Chinese, Japanese and Korean, which matplotlib's own fonts lack: where the image has it, and
+# Debian, Arch and Fedora.
+_CJK_FONTS = (
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+    "/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc",
+    "/usr/share/fonts/google-noto-sans-cjk-fonts/NotoSansCJK-Regular.ttc",
+)
+
 _saved_by_code: "weakref.WeakSet[Any]" = weakref.WeakSet()
 _shown: dict[str, bytes] = {}  # what has been saved of what was shown: the code may write over it
 
@@ -36,6 +44,7 @@ def preload() -> None:
     pyplot.savefig(io.BytesIO(), format="png")
     pyplot.close("all")
 
+    _fall_back_to_cjk_font()
     save = figure_class.savefig
 
     @functools.wraps(save)
@@ -58,6 +67,27 @@ def preload() -> None:
     pyplot.pause = time.sleep  # an animation drawn in a loop: no picture of each of its steps
     warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
     logging.getLogger("matplotlib.font_manager").addFilter(_once())
+
+
+def cjk_font() -> str | None:
+    """The path of the font for what matplotlib's own fonts lack, where there is one."""
+    return next((path for path in _CJK_FONTS if os.path.exists(path)), None)
+
+
+def _fall_back_to_cjk_font() -> None:
+    """Has pictures take from it the signs that the chosen fonts lack, whatever fonts code and styles choose."""
+    path = cjk_font()
+    if path is None:
+        return
+    backend: Any = importlib.import_module("matplotlib.backends.backend_agg")
+    get_font = backend.get_font
+
+    @functools.wraps(get_font)
+    def with_fallback(fonts: Any, *arguments: Any, **options: Any) -> Any:
+        chosen = [fonts] if isinstance(fonts, (str, bytes, os.PathLike)) else list(fonts)
+        return get_font([*chosen, path], *arguments, **options)
+
+    backend.get_font = with_fallback
 
 
 def preload_images() -> None:

@@ -7,10 +7,11 @@ import unittest
 from pathlib import Path
 from typing import ClassVar
 
-from sandbox import packages
+from sandbox import figures, packages
 from sandbox_process import SandboxProcess
 
 FOLDER = Path(__file__).resolve().parent.parent
+IN_IMAGE = sys.prefix.startswith("/opt/sandbox")
 MISSING = [name for name in packages.OFFERED if importlib.util.find_spec(name) is None]
 
 #: A program for each package, as a person would ask for it; `left` names the files that it leaves.
@@ -364,6 +365,24 @@ sys.meta_path.insert(0, Hidden)
                 self.assertNotIn("any more", error)
 
 
+class FontTest(unittest.TestCase):
+    def test_pictures_have_chinese_japanese_and_korean(self) -> None:
+        if not IN_IMAGE and ("matplotlib" in MISSING or figures.cjk_font() is None):
+            self.skipTest("matplotlib or a font with these signs is missing here")
+        sandbox = SandboxProcess()
+        self.addCleanup(sandbox.close)
+        code = """
+            import matplotlib.pyplot as plt
+            for style, family in (("default", "sans-serif"), ("ggplot", "monospace")):
+                with plt.style.context(style):
+                    plt.figure()
+                    plt.title("売上 销售额 매출", family=family, weight="bold")
+                    plt.savefig(f"{style}.png")
+        """
+        # A sign that no font has is told as a warning.
+        self.assertEqual(sandbox.run(code)["output"], "")
+
+
 class ListTest(unittest.TestCase):
     def test_is_that_of_the_requirements(self) -> None:
         requirements = FOLDER / "requirements.in"
@@ -373,6 +392,6 @@ class ListTest(unittest.TestCase):
         self.assertEqual([*packages.OFFERED.values()], names)
 
     def test_all_are_here_in_the_image(self) -> None:
-        if not sys.prefix.startswith("/opt/sandbox"):
+        if not IN_IMAGE:
             self.skipTest("this is not the image")
         self.assertEqual(MISSING, [])
