@@ -69,11 +69,11 @@ describe('repair after', () => {
       code: 'return n + 2',
     },
     {
-      after: 'a program that ends before its tests',
-      reply: python('raise SystemExit(0)'),
-      request: { tests: 'assert True' },
+      after: 'a program that ends before it defines what is tested',
+      reply: python('raise SystemExit(0)\ndef double(n):\n    return n * 2'),
+      request: { tests: 'assert double(2) == 4' },
       category: 'test_failure',
-      error: /before the tests/,
+      error: /NameError: name 'double' is not defined/,
     },
     {
       after: 'a reply without code',

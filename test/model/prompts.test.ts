@@ -107,7 +107,7 @@ it('generation with tests, packages and the standard policy', () => {
 
     Write add(a, b)
 
-    After the program, and in its namespace, these tests are run; functions named test_* are called. They must pass. Do not repeat them in the program.
+    After the program these tests are run, and see its names: assertions, functions named test_*, classes of unittest and pytest. They must pass. Do not repeat them in the program, and import there what it uses itself.
 
     \`\`\`python
     assert add(2, 2) == 4
@@ -312,7 +312,7 @@ it('repair after tests failed', () => {
 
     Write add(a, b)
 
-    After the program, and in its namespace, these tests are run; functions named test_* are called. They must pass. Do not repeat them in the program.
+    After the program these tests are run, and see its names: assertions, functions named test_*, classes of unittest and pytest. They must pass. Do not repeat them in the program, and import there what it uses itself.
 
     \`\`\`python
     assert add(2, 2) == 4
