@@ -18,8 +18,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-# A font with the signs of Chinese, Japanese and Korean, which matplotlib's own fonts lack: where the image has it, and
-# Debian, Arch and Fedora.
+# A font with the signs of Chinese, Japanese and Korean, which matplotlib's own lack: where the image has it,
+# and Debian, Arch and Fedora.
 _CJK_FONTS = (
     "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
     "/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc",
@@ -75,7 +75,7 @@ def cjk_font() -> str | None:
 
 
 def _fall_back_to_cjk_font() -> None:
-    """Has pictures take from it the signs that the chosen fonts lack, whatever fonts code and styles choose."""
+    """Has pictures take from it what the chosen fonts lack, whatever fonts code and styles choose."""
     path = cjk_font()
     if path is None:
         return
