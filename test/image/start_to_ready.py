@@ -3,6 +3,7 @@
 import sys
 import time
 
+sys.path.insert(0, "/opt/sandbox/program")
 sys.path.insert(0, "/opt/sandbox/program/tests")
 from sandbox_process import SandboxProcess
 
