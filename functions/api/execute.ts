@@ -16,13 +16,7 @@ import { launchExecution, readExecution } from '../core/lifecycle.ts';
 import { type ApiRequest, type ApiResponse, apiHandler, check } from '../core/middleware.ts';
 import { modelProblem } from '../core/model/key.ts';
 import { letIn } from '../core/quotas.ts';
-import {
-  claimIdempotencyKey,
-  count,
-  createExecution,
-  type ExecutionRecord,
-  getExecution,
-} from '../core/store.ts';
+import { claimIdempotencyKey, createExecution, type ExecutionRecord, getExecution } from '../core/store.ts';
 
 const DEFAULT_WAIT = 20;
 /** Seconds; API Gateway gives up after 30. */
@@ -61,7 +55,6 @@ async function store(record: ExecutionRecord): Promise<ExecutionRecord> {
   await letIn(record.owner, record.execution_id);
   try {
     await createExecution(record);
-    await count({ started: 1 });
     return record;
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;

@@ -87,6 +87,7 @@ export type ExecuteRequest = z.infer<typeof executeRequestSchema>;
 
 export const executionStatusSchema = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']);
 export type ExecutionStatus = z.infer<typeof executionStatusSchema>;
+export type FinalStatus = Exclude<ExecutionStatus, 'queued' | 'running'>;
 
 export const attemptStatusSchema = z.enum([
   'generating',

@@ -5,7 +5,7 @@
  *   launchExecution   stored ─► its workflow runs
  *   nextAttempt       which attempt is to be worked on, and where it stands
  *   endAttempt        an attempt succeeded or failed ─► the next one, or the end
- *   endExecution      the final status, counters, the sandbox is stopped, the end is published
+ *   endExecution      the final status and the counters, the sandbox is stopped, the end is published
  *   cancelExecution   the same, and the workflow is stopped
  */
 import { stripVTControlCharacters } from 'node:util';
@@ -18,8 +18,8 @@ import {
   type Attempt,
   type ErrorCategory,
   type Execution,
-  type ExecutionStatus,
   type ExecutionSummary,
+  type FinalStatus,
   isFinal,
 } from './execution.ts';
 import { measure } from './metrics.ts';
@@ -29,16 +29,15 @@ import { stopSandbox } from './sandboxes.ts';
 import {
   type AttemptRecord,
   appendFirstEvent,
-  count,
   createAttempt,
   type ExecutionRecord,
+  finishExecution,
   getAttempt,
   getExecution,
   getSandbox,
   listAttempts,
   listEvents,
   moveAttempt,
-  moveExecution,
 } from './store.ts';
 import { readText } from './texts.ts';
 import { startWorkflow, stopWorkflow } from './workflow.ts';
@@ -286,45 +285,42 @@ export async function cancelExecution(execution: ExecutionRecord): Promise<boole
   return conclude(execution, 'cancelled', attempts, { error: 'Cancelled.' });
 }
 
-/** Moves an execution to its final status and settles it. Gives false if it had one. */
+/** Gives an execution its final status and settles it. Gives false if it had one. */
 async function conclude(
   execution: ExecutionRecord,
-  status: Extract<ExecutionStatus, 'succeeded' | 'failed' | 'cancelled'>,
+  status: FinalStatus,
   attempts: AttemptRecord[],
   outcome: Partial<ExecutionRecord> = {},
 ): Promise<boolean> {
+  const finished_at = new Date().toISOString();
+  const usage = sumUsage(attempts);
+  const time = seconds(execution.created_at, finished_at);
+  const costs = await estimateCost({ ...execution, finished_at }, attempts);
   let ended: ExecutionRecord;
   try {
-    ended = await moveExecution(execution.execution_id, status, {
-      ...outcome,
-      finished_at: new Date().toISOString(),
-    });
+    ended = await finishExecution(
+      execution.execution_id,
+      status,
+      { ...outcome, finished_at },
+      {
+        attempts_of_succeeded: status === 'succeeded' ? attempts.length : 0,
+        total_time: time,
+        prompt_tokens: usage?.prompt_tokens ?? 0,
+        completion_tokens: usage?.completion_tokens ?? 0,
+        ...(costs !== undefined && { cost: costs, costed: 1 }),
+      },
+    );
   } catch (error) {
     if (error instanceof ConditionFailed) return false;
     throw error;
   }
   // Before the sandbox is stopped, which the workflow would take for the loss of it.
   if (status === 'cancelled') await stopWorkflow(ended.execution_id);
-  const usage = sumUsage(attempts);
-  const time = seconds(ended.created_at, ended.finished_at ?? ended.created_at);
   measure('ExecutionsEnded', 1, status);
   measure('ExecutionTime', time);
   if (status === 'succeeded') measure('AttemptsBeforeSuccess', ended.attempts);
-  const costs = await estimateCost(ended, attempts);
   if (costs !== undefined) measure('ExecutionCost', costs * 100);
-  const settled = settle(ended, attempts.at(-1), publish);
-  const counted = count(
-    {
-      [status]: 1,
-      attempts_of_succeeded: status === 'succeeded' ? ended.attempts : 0,
-      total_time: time,
-      prompt_tokens: usage?.prompt_tokens ?? 0,
-      completion_tokens: usage?.completion_tokens ?? 0,
-      ...(costs !== undefined && { cost: costs, costed: 1 }),
-    },
-    ended.error_category,
-  );
-  await Promise.all([settled, counted]);
+  await settle(ended, attempts.at(-1), publish);
   return true;
 }
 

@@ -11,20 +11,28 @@
  *   SANDBOX#{id}             SANDBOX         a sandbox (index `work` while warm)
  *   KEY#{id}                 KEY             an API key, its secret hashed (index `work`, for the command line)
  *   QUOTA#{owner}            QUOTA           what a caller has used of its quotas
- *   SERVICE                  COUNTERS        what /metrics counts
+ *   SERVICE                  COUNTERS#{n}    what /metrics counts, of every tenth execution
  *   SERVICE                  ISOLATION       the isolation that sandboxes reported last
  *
  * Every change of a status is one conditional write on one item: a repeated or late message finds its condition
- * unmet and changes nothing. Nothing needs a transaction over several items, because every step of the workflow
- * derives what is next from what is stored.
+ * unmet and changes nothing. Every step of the workflow derives what is next from what is stored. A begin and an end are
+ * counted in the same write, a transaction over two items: so each is counted once, whoever dies or does it again.
  */
-import { ConditionalCheckFailedException } from '@aws-sdk/client-dynamodb';
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ConditionalCheckFailedException,
+  TransactionCanceledException,
+  TransactionConflictException,
+} from '@aws-sdk/client-dynamodb';
 import {
   DeleteCommand,
   GetCommand,
   PutCommand,
   QueryCommand,
   type QueryCommandInput,
+  TransactWriteCommand,
+  type TransactWriteCommandInput,
   UpdateCommand,
 } from '@aws-sdk/lib-dynamodb';
 import { dynamodb } from './aws.ts';
@@ -38,6 +46,7 @@ import {
   type ErrorCategory,
   type ExecutionStatus,
   executionStatusesBefore,
+  type FinalStatus,
   type Policy,
   type SkippedArtifact,
   type Usage,
@@ -195,7 +204,12 @@ const sandboxKey = (id: string): Key => ({ pk: `SANDBOX#${id}`, sk: 'SANDBOX' })
 const keyKey = (id: string): Key => ({ pk: `KEY#${id}`, sk: 'KEY' });
 const quotaKey = (owner: string): Key => ({ pk: `QUOTA#${owner}`, sk: 'QUOTA' });
 const OPEN: ExecutionStatus[] = ['queued', 'running'];
-const COUNTERS: Key = { pk: 'SERVICE', sk: 'COUNTERS' };
+/** Of how many items the counters are the sums. Transactions on one item get in each other's way. */
+const COUNTER_ITEMS = 10;
+const countersKey = (executionId: string): Key => {
+  const hash = createHash('sha256').update(executionId).digest();
+  return { pk: 'SERVICE', sk: `COUNTERS#${hash.readUInt32BE() % COUNTER_ITEMS}` };
+};
 const ISOLATION: Key = { pk: 'SERVICE', sk: 'ISOLATION' };
 
 /** Epoch seconds at which DynamoDB may delete an item (time-to-live). */
@@ -216,17 +230,15 @@ async function get<T>(key: Key): Promise<T | undefined> {
 
 /** With `orExpired` one whose time is over may be there still. @throws ConditionFailed if an item with this key exists. */
 async function putNew(key: Key, fields: Fields, { orExpired = false } = {}): Promise<void> {
-  await conditional(
-    dynamodb.send(
-      new PutCommand({
-        TableName: config.tableName,
-        Item: { ...fields, ...key },
-        ConditionExpression: `attribute_not_exists(pk)${orExpired ? ' OR expires < :now' : ''}`,
-        ExpressionAttributeValues: orExpired ? { ':now': Math.floor(Date.now() / 1000) } : undefined,
-      }),
-    ),
-  );
+  await conditional(() => dynamodb.send(new PutCommand(newItem(key, fields, { orExpired }))));
 }
+
+const newItem = (key: Key, fields: Fields, { orExpired = false } = {}) => ({
+  TableName: config.tableName,
+  Item: { ...fields, ...key },
+  ConditionExpression: `attribute_not_exists(pk)${orExpired ? ' OR expires < :now' : ''}`,
+  ExpressionAttributeValues: orExpired ? { ':now': Math.floor(Date.now() / 1000) } : undefined,
+});
 
 interface Change {
   set?: Fields;
@@ -238,7 +250,15 @@ interface Change {
 }
 
 /** Updates one item and gives it back whole. @throws ConditionFailed if `where` is not met or the item is missing. */
-async function update<T>(key: Key, { set = {}, remove = [], add = {}, where }: Change): Promise<T> {
+async function update<T>(key: Key, change: Change): Promise<T> {
+  const input = changedItem(key, change);
+  const { Attributes } = await conditional(() =>
+    dynamodb.send(new UpdateCommand({ ...input, ReturnValues: 'ALL_NEW' })),
+  );
+  return Attributes as T;
+}
+
+function changedItem(key: Key, { set = {}, remove = [], add = {}, where }: Change) {
   const names: Record<string, string> = {};
   const values: Fields = {};
   const name = (attribute: string) => {
@@ -264,29 +284,43 @@ async function update<T>(key: Key, { set = {}, remove = [], add = {}, where }: C
     remove.length > 0 && `REMOVE ${remove.map(name).join(', ')}`,
     adds.length > 0 && `ADD ${adds.join(', ')}`,
   ];
-  const { Attributes } = await conditional(
-    dynamodb.send(
-      new UpdateCommand({
-        TableName: config.tableName,
-        Key: key,
-        UpdateExpression: expression.filter(Boolean).join(' '),
-        ConditionExpression: where ? ['attribute_exists(pk)', ...conditions].join(' AND ') : undefined,
-        ExpressionAttributeNames: names,
-        ExpressionAttributeValues: Object.keys(values).length > 0 ? values : undefined,
-        ReturnValues: 'ALL_NEW',
-      }),
-    ),
-  );
-  return Attributes as T;
+  return {
+    TableName: config.tableName,
+    Key: key,
+    UpdateExpression: expression.filter(Boolean).join(' '),
+    ConditionExpression: where ? ['attribute_exists(pk)', ...conditions].join(' AND ') : undefined,
+    ExpressionAttributeNames: names,
+    ExpressionAttributeValues: Object.keys(values).length > 0 ? values : undefined,
+  };
 }
 
-async function conditional<T>(write: Promise<T>): Promise<T> {
-  try {
-    return await write;
-  } catch (error) {
-    if (error instanceof ConditionalCheckFailedException)
-      throw new ConditionFailed(error.message, { cause: error });
-    throw error;
+/** Writes all or nothing. @throws ConditionFailed if one of the conditions is not met */
+async function transact(items: TransactWriteCommandInput['TransactItems']): Promise<void> {
+  await conditional(() => dynamodb.send(new TransactWriteCommand({ TransactItems: items })));
+}
+
+/** How often a write is tried that meets a transaction on the same item, which takes milliseconds. */
+const MAX_CONFLICTS = 20;
+/** Milliseconds up to which is waited then, so that those who met do not meet again. */
+const CONFLICT_PAUSE = 100;
+
+async function conditional<T>(write: () => Promise<T>): Promise<T> {
+  for (let conflicts = 1; ; conflicts += 1) {
+    try {
+      return await write();
+    } catch (error) {
+      const reasons =
+        error instanceof TransactionCanceledException
+          ? (error.CancellationReasons ?? []).map(({ Code }) => Code)
+          : [];
+      if (error instanceof ConditionalCheckFailedException || reasons.includes('ConditionalCheckFailed')) {
+        throw new ConditionFailed((error as Error).message, { cause: error });
+      }
+      const isConflict =
+        error instanceof TransactionConflictException || reasons.includes('TransactionConflict');
+      if (!isConflict || conflicts === MAX_CONFLICTS) throw error;
+      await sleep(Math.random() * CONFLICT_PAUSE);
+    }
   }
 }
 
@@ -312,9 +346,9 @@ const withPrefix = (id: string, prefix: string) => ({
 
 // ---------------------------------------------------------------------------------------------- executions
 
-/** @throws ConditionFailed if the id is taken. */
+/** Stores an execution and counts it. @throws ConditionFailed if the id is taken. */
 export async function createExecution(record: ExecutionRecord): Promise<void> {
-  await putNew(executionKey(record.execution_id), {
+  const item = newItem(executionKey(record.execution_id), {
     ...record,
     history: record.owner,
     history_at: `${record.created_at}#${record.execution_id}`,
@@ -322,6 +356,7 @@ export async function createExecution(record: ExecutionRecord): Promise<void> {
     work_at: record.created_at,
     expires: expiry(),
   });
+  await transact([{ Put: item }, { Update: counted(record.execution_id, { started: 1 }) }]);
 }
 
 /** Anything else is no execution's id, nor could DynamoDB, which limits keys, be asked for every text. */
@@ -334,14 +369,35 @@ export async function getExecution(id: string): Promise<ExecutionRecord | undefi
   return item && !hasExpired(item) ? item : undefined;
 }
 
-/** @throws ConditionFailed if the execution is not in a status that may become `to`. */
-export function moveExecution(id: string, to: ExecutionStatus, set: Partial<ExecutionRecord> = {}) {
-  return update<ExecutionRecord>(executionKey(id), {
+/** What of the counters an end adds to, beside the number of such ends and of such errors. */
+export type EndCounts = Partial<Omit<Counters, 'started' | FinalStatus | 'errors'>>;
+
+/**
+ * Gives an execution its final status and counts that; gives it as it is then.
+ * @throws ConditionFailed if the execution has ended or is unknown
+ */
+export async function finishExecution(
+  id: string,
+  to: FinalStatus,
+  set: Partial<ExecutionRecord> = {},
+  counts: EndCounts = {},
+): Promise<ExecutionRecord> {
+  const { error_category } = set;
+  const item = changedItem(executionKey(id), {
     set: { ...set, status: to },
     remove: ['work', 'work_at'],
     where: { status: executionStatusesBefore(to) },
   });
+  const add = { [to]: 1, ...counts, ...(error_category && { [`error_${error_category}`]: 1 }) };
+  await transact([{ Update: item }, { Update: counted(id, add) }]);
+  const ended = await get<ExecutionRecord>(executionKey(id));
+  if (!ended) throw new ConditionFailed(`The execution ${id} is gone.`);
+  return ended;
 }
+
+/** The change of the counters that goes with one of an execution. */
+const counted = (executionId: string, add: Record<string, number>) =>
+  changedItem(countersKey(executionId), { add });
 
 /** Makes `sandboxId` the execution's sandbox. @throws ConditionFailed if it has ended or `before` is not its sandbox. */
 export function assignSandbox(id: string, sandboxId: string, before: string | undefined) {
@@ -638,7 +694,7 @@ export const getQuota = (owner: string) => get<QuotaRecord>(quotaKey(owner));
 
 /** Puts the next version of a record in the place of `version`. @throws ConditionFailed if that was replaced before. */
 export async function putQuota({ version, ...record }: QuotaRecord): Promise<void> {
-  await conditional(
+  await conditional(() =>
     dynamodb.send(
       new PutCommand({
         TableName: config.tableName,
@@ -657,14 +713,18 @@ export async function putQuota({ version, ...record }: QuotaRecord): Promise<voi
 
 // ------------------------------------------------------------------------------------------------- service
 
-/** Adds to the counters of /metrics. */
-export async function count(changes: Partial<Omit<Counters, 'errors'>>, error?: ErrorCategory | null) {
-  await update(COUNTERS, { add: { ...changes, ...(error ? { [`error_${error}`]: 1 } : {}) } });
-}
-
+/** The counters of /metrics. */
 export async function getCounters(): Promise<Counters> {
-  const item = (await get<Record<string, number>>(COUNTERS)) ?? {};
-  const of = (name: Exclude<keyof Counters, 'errors'>) => item[name] ?? 0;
+  const sums: Record<string, number> = {};
+  const items = await queryAll<Key & Record<string, number>>({
+    KeyConditionExpression: 'pk = :pk AND begins_with(sk, :prefix)',
+    ExpressionAttributeValues: { ':pk': 'SERVICE', ':prefix': 'COUNTERS' },
+    ConsistentRead: true,
+  });
+  for (const { pk: _, sk: __, ...counts } of items) {
+    for (const [name, number] of Object.entries(counts)) sums[name] = (sums[name] ?? 0) + number;
+  }
+  const of = (name: Exclude<keyof Counters, 'errors'>) => sums[name] ?? 0;
   return {
     started: of('started'),
     succeeded: of('succeeded'),
@@ -677,7 +737,7 @@ export async function getCounters(): Promise<Counters> {
     cost: of('cost'),
     costed: of('costed'),
     errors: Object.fromEntries(
-      Object.entries(item)
+      Object.entries(sums)
         .filter(([name]) => name.startsWith('error_'))
         .map(([name, number]) => [name.slice('error_'.length), number]),
     ),

@@ -149,7 +149,7 @@ export const definitions: Record<Handler, Definition> = {
       'ORIGIN_SECRET',
     ],
   },
-  'api/get-metrics': { ...EVERY_API, items: { SERVICE: ['GetItem'] } },
+  'api/get-metrics': { ...EVERY_API, items: { SERVICE: ['Query'] } },
   'api/get-openapi': { ...EVERY_API, settings: ['AUTH', 'ORIGIN_SECRET'] },
 
   'auth/authorizer': { timeout: 5, items: { KEY: ['GetItem'] } },

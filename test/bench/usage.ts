@@ -127,6 +127,7 @@ export class UsageMeter {
 }
 
 interface ItemCall {
+  TransactItems?: { Put?: ItemCall; Update?: { Key?: { pk?: string } } }[];
   Item?: object;
   Items?: object[];
   Attributes?: object;
@@ -140,8 +141,18 @@ function sizeOf(value: unknown): number {
   return Object.entries(value).reduce((sum, [name, item]) => sum + name.length + sizeOf(item), 0);
 }
 
-/** DynamoDB's request units: of 4 KB of what is read, of 1 KB of what is written, also into each index that it is in. */
-function unitsOf(operation: string, { Item: put }: ItemCall, { Item, Items, Attributes }: ItemCall): number {
+/**
+ * DynamoDB's request units: of 4 KB of what is read, of 1 KB of what is written, also into each index that it is in. In a
+ * transaction, which does not tell the items, a changed one is taken for a small one; executions are in one index then.
+ */
+function unitsOf(operation: string, input: ItemCall, { Item, Items, Attributes }: ItemCall): number {
+  const { Item: put, TransactItems: parts } = input;
+  if (parts) {
+    return parts.reduce((sum, { Put, Update }) => {
+      const units = Put ? unitsOf('PutItem', Put, {}) : Update?.Key?.pk?.startsWith('EXECUTION#') ? 2 : 1;
+      return sum + 2 * units;
+    }, 0);
+  }
   const units = (size: number, bytes: number) => Math.max(Math.ceil(size / bytes), 1);
   if (DYNAMODB_READS.includes(operation)) return units(sizeOf(Items ?? Item), 4096);
   const written = put ?? Attributes;

@@ -66,9 +66,9 @@ describe('transitions', () => {
 
   test('an execution that has ended cannot be moved', async () => {
     const { execution_id } = await newExecution();
-    await store.moveExecution(execution_id, 'cancelled');
+    await store.finishExecution(execution_id, 'cancelled');
     for (const to of ['succeeded', 'failed', 'cancelled'] as const) {
-      await expect(store.moveExecution(execution_id, to)).rejects.toThrow(/condition/i);
+      await expect(store.finishExecution(execution_id, to)).rejects.toThrow(/condition/i);
     }
     expect(await lifecycle.openExecution(execution_id)).toBeNull();
     expect(await store.getExecution(execution_id)).toMatchObject({ status: 'cancelled' });
@@ -175,7 +175,7 @@ describe('transitions', () => {
   test('of an execution that ends meanwhile no attempt is begun', async () => {
     const { execution_id } = await newExecution();
     const execution = await lifecycle.openExecution(execution_id);
-    await store.moveExecution(execution_id, 'cancelled');
+    await store.finishExecution(execution_id, 'cancelled');
     expect(execution && (await lifecycle.nextAttempt(execution))).toBeNull();
     expect(await store.listAttempts(execution_id)).toEqual([]);
   });
@@ -217,6 +217,132 @@ describe('events', () => {
     );
     expect(new Set(events.map((event) => (event.type === 'code.delta' ? event.text : ''))).size).toBe(20);
     expect((await store.listEvents(execution_id, 18)).map(({ sequence }) => sequence)).toEqual([19, 20]);
+  });
+});
+
+describe('the counters', () => {
+  /** Has the first write that `matches` fail, after it was done or instead of it. */
+  async function failOnce(
+    when: 'before' | 'after',
+    matches: (input: object) => boolean,
+  ): Promise<() => void> {
+    const { dynamodb } = await import('../../functions/core/aws.ts');
+    const name = 'failOnce';
+    let failed = false;
+    dynamodb.middlewareStack.add(
+      (next) => async (args) => {
+        if (failed || !matches(args.input)) return next(args);
+        failed = true;
+        if (when === 'after') await next(args);
+        throw new Error('The process is killed here.');
+      },
+      { step: 'initialize', name, override: true },
+    );
+    return () => dynamodb.middlewareStack.remove(name);
+  }
+  const isWrite = (input: object) =>
+    'TransactItems' in input || 'Item' in input || 'UpdateExpression' in input;
+  const usage = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
+  const later = (created_at: string) => new Date(Date.parse(created_at) + 2_000).toISOString();
+  const differences = (before: Record<string, unknown>, after: Record<string, unknown>) =>
+    Object.fromEntries(
+      Object.entries(after).flatMap(([name, value]) => {
+        const difference = Number(value) - Number(before[name] ?? 0);
+        return difference === 0 ? [] : [[name, difference]];
+      }),
+    );
+  async function counting(work: () => Promise<unknown>) {
+    const before = await store.getCounters();
+    await work();
+    const after = await store.getCounters();
+    const { total_time, ...rest } = differences(
+      { ...before, ...before.errors, errors: 0 },
+      { ...after, ...after.errors, errors: 0 },
+    );
+    return { ...rest, timed: total_time !== undefined };
+  }
+
+  test.each(['before', 'after'] as const)(
+    'count a begin once, though its function dies %s the write and it is done again',
+    async (when) => {
+      const stop = await failOnce(when, isWrite);
+      const begun = await counting(async () => {
+        const changes = { execution_id: `counted-${when}` };
+        await expect(newExecution(changes)).rejects.toThrow('killed');
+        await newExecution(changes).catch(() => undefined);
+        await newExecution(changes).catch(() => undefined);
+      });
+      stop();
+      expect(begun).toEqual({ started: 1, timed: false });
+    },
+  );
+
+  // Each write of an end is the one that it dies at: whichever it is, it is done again.
+  const writes = ['the first', 'the last'];
+  test.each(
+    writes.flatMap((name, index) => [[name, index, 'before'] as const, [name, index, 'after'] as const]),
+  )(
+    'count an end once, though its function dies at %s write (no. %i, %s it), and it is done again and again',
+    async (_, index, when) => {
+      const [execution, attempt] = await runningWithAttempt();
+      const { execution_id } = execution;
+      await store.moveAttempt(attempt, 'failed', {
+        finished_at: later(attempt.started_at),
+        error: 'x',
+        error_category: 'exception',
+        usage,
+      });
+      let seen = -1;
+      const stop = await failOnce(when, (input) => {
+        if (isWrite(input)) seen += 1;
+        return seen === index;
+      });
+      const ended = await counting(async () => {
+        await lifecycle.endExecution(execution_id).catch(() => undefined);
+        await Promise.all([lifecycle.endExecution(execution_id), lifecycle.endExecution(execution_id)]);
+        await lifecycle.cancelExecution(execution);
+      });
+      stop();
+      expect(ended).toEqual({
+        failed: 1,
+        exception: 1,
+        prompt_tokens: 7,
+        completion_tokens: 3,
+        timed: true,
+      });
+      expect(await store.getExecution(execution_id)).toMatchObject({ status: 'failed' });
+    },
+  );
+
+  test('are whole though many begin and end at once', async () => {
+    const counts = await counting(async () => {
+      const begun = await Promise.all(Array.from({ length: 20 }, () => newExecution()));
+      const ids = begun.map(({ execution_id }) => execution_id);
+      await Promise.all([...ids, ...ids].map((id) => lifecycle.endExecution(id)));
+    });
+    expect(counts).toEqual({ started: 20, failed: 20, timed: true });
+  });
+
+  test('a write that meets a transaction on the same item is tried again', async () => {
+    const { dynamodb } = await import('../../functions/core/aws.ts');
+    const { TransactionCanceledException } = await import('@aws-sdk/client-dynamodb');
+    const name = 'conflict';
+    let conflicts = 3;
+    dynamodb.middlewareStack.add(
+      (next) => async (args) => {
+        if (conflicts === 0 || !isWrite(args.input)) return next(args);
+        conflicts -= 1;
+        throw new TransactionCanceledException({
+          message: 'Transaction cancelled',
+          $metadata: {},
+          CancellationReasons: [{ Code: 'None' }, { Code: 'TransactionConflict' }],
+        });
+      },
+      { step: 'initialize', name, override: true },
+    );
+    const begun = await counting(() => newExecution());
+    dynamodb.middlewareStack.remove(name);
+    expect([begun, conflicts]).toEqual([{ started: 1, timed: false }, 0]);
   });
 });
 

@@ -47,6 +47,11 @@ export async function recordCalls(file: string): Promise<void> {
   const record = (service: string, operation: string, input: Input) => {
     const caller = invocations.get<string>('function');
     if (!caller) return;
+    // A transaction needs the rights of its parts.
+    for (const part of (input.TransactItems ?? []) as Record<string, Input>[]) {
+      for (const [name, partInput] of Object.entries(part)) record(service, `${name}Item`, partInput);
+    }
+    if (input.TransactItems) return;
     const call: Call = { function: caller, service, operation, resource: resourceOf(service, input) };
     const line = JSON.stringify(call);
     if (seen.has(line)) return;

@@ -127,7 +127,7 @@ describe('RunCode', () => {
     await store.moveAttempt(waiting, 'succeeded', { finished_at: new Date().toISOString() });
     await call('collect-result', uploaded(execution));
     expect(await typesOf(execution_id)).toEqual(['attempt.finished']);
-    await store.moveExecution(execution_id, 'succeeded', { finished_at: new Date().toISOString() });
+    await store.finishExecution(execution_id, 'succeeded', { finished_at: new Date().toISOString() });
     await call('collect-result', uploaded(execution));
     expect(await typesOf(execution_id)).toEqual(['attempt.finished']);
   });
