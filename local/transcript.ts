@@ -38,6 +38,7 @@ export class Transcript {
   #ticker: NodeJS.Timeout | undefined;
   /** The code or output that is being written. */
   #block: { of: 'code' | 'output'; printable: Printable } | null = null;
+  #attempt = 0;
   #shown = nothingShown();
 
   constructor(out: NodeJS.WriteStream = process.stdout, env: NodeJS.ProcessEnv = process.env) {
@@ -51,10 +52,19 @@ export class Transcript {
   tell(event: ExecutionEvent): void {
     switch (event.type) {
       case 'attempt.started':
+        // It starts over once a model server that was waited for answers; of that nobody need be told who saw nothing of it.
+        if (event.attempt !== this.#attempt || this.#shown.code) {
+          this.line();
+          this.line(`▸ Attempt ${event.attempt} of ${event.total_attempts}`, 'bold');
+        }
+        this.#attempt = event.attempt;
         this.#shown = nothingShown();
-        this.line();
-        this.line(`▸ Attempt ${event.attempt} of ${event.total_attempts}`, 'bold');
         this.#wait('the model writes');
+        break;
+      case 'model.waiting':
+        this.#wait(null);
+        this.line(`▸ ${event.reason}, trying again in ${Math.ceil(event.seconds)} s`, 'dim');
+        this.#wait('the model server is waited for');
         break;
       case 'code.delta':
         this.#shown.code += event.text;

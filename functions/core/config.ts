@@ -144,13 +144,15 @@ export const config = {
   get modelKeySecretArn() {
     return process.env.OPENAI_API_KEY_SECRET_ARN?.trim() || undefined;
   },
-  /** The model server's settings; `timeout` is the seconds of silence after which a request is given up. */
+  /** The model server's settings; `timeout` is the seconds of silence after which a request is given up,
+   * `patience` those for which a server that is away or in trouble is asked again. */
   get model() {
     return {
       apiKey: process.env.OPENAI_API_KEY?.trim() || undefined,
       baseURL: process.env.OPENAI_BASE_URL?.trim() || OPENAI_URL,
       model: config.modelName,
       timeout: number('OPENAI_TIMEOUT', 120, { min: 0.1, max: 600, fractions: true }),
+      patience: number('OPENAI_PATIENCE', 60, { min: 0, max: 120, fractions: true }),
     };
   },
 };

@@ -9,8 +9,10 @@ const attempt = z.int().min(1);
 
 export const eventDataSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('execution.started'), execution: executionSummarySchema }),
-  /** Also sent again when an attempt's generation starts over after a lost connection to the model or a restart. */
+  /** Also sent again when an attempt's generation starts over after trouble with the model server or a restart. */
   z.object({ type: z.literal('attempt.started'), attempt, total_attempts: z.int() }),
+  /** The model server did not do as asked, for this `reason` (a clause for people), and is asked again in `seconds`. */
+  z.object({ type: z.literal('model.waiting'), attempt, seconds: z.number().min(0), reason: z.string() }),
   z.object({ type: z.literal('code.delta'), attempt, text: z.string() }),
   /** `code`, here and in `attempt.finished`, and `output` are null where too long for a message: read the snapshot. */
   z.object({ type: z.literal('code.completed'), attempt, code: z.string().nullable() }),

@@ -88,6 +88,13 @@ async function generate(execution: ExecutionRecord, attempt: AttemptRecord): Pro
       messages: await messagesFor(execution, attempt),
       signal: cancelled.signal,
       onText: (piece) => deltas.push(piece),
+      onWaiting: ({ seconds, reason }) =>
+        publish(execution_id, {
+          type: 'model.waiting',
+          attempt: attempt.attempt,
+          seconds: Math.max(0.1, Math.round(seconds * 10) / 10),
+          reason,
+        }),
       onRestart: async () => {
         await deltas.end();
         deltas = deltaPublisher(attempt);

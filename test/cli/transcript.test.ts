@@ -66,6 +66,16 @@ test('the output of a run that was lost is not continued by the next one', () =>
   );
 });
 
+test('a model server that is waited for is told, and the attempt is not begun anew on the screen for it', () => {
+  const started: EventData = { type: 'attempt.started', attempt: 1, total_attempts: 5 };
+  const reason = 'the model server does not answer';
+  const waiting: EventData = { type: 'model.waiting', attempt: 1, seconds: 7.4, reason };
+  const delta: EventData = { type: 'code.delta', attempt: 1, text: 'a = 1\n' };
+  expect(tell([started, waiting, started, delta])).toBe(
+    '\n▸ Attempt 1 of 5\n▸ the model server does not answer, trying again in 8 s\na = 1\n',
+  );
+});
+
 test('the code after its last live piece is shown, and a program that is another one', () => {
   const delta = (text: string): EventData => ({ type: 'code.delta', attempt: 1, text });
   const completed = (code: string): EventData => ({ type: 'code.completed', attempt: 1, code });

@@ -222,6 +222,18 @@ describe('the model server', () => {
     expect(requestsAbout(prompt)).toHaveLength(2);
   });
 
+  test('is away: that is told live, and cancelling does not wait for it', async () => {
+    product.model.replyTo('Long away', { status: 503, headers: { 'retry-after': '30' } });
+    const execution = await product.start({ prompt: 'Long away' });
+    const follower = product.follow(execution);
+    const told = await follower.seen(({ type }) => type === 'model.waiting');
+    expect(told).toMatchObject({ attempt: 1, seconds: 30, reason: 'the model server does not answer' });
+    await product.call('DELETE', `/api/executions/${execution.execution_id}`);
+    await follower.ended;
+    follower.close();
+    expect(await product.get(execution.execution_id)).toMatchObject({ status: 'cancelled', attempts: 1 });
+  });
+
   test.each([
     ['refuses the key', { status: 401 }, /OPENAI_API_KEY/],
     ['does not know the model', { status: 404 }, /OPENAI_MODEL/],

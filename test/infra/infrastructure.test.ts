@@ -27,7 +27,7 @@ const handlers = Object.keys(definitions) as Handler[];
 
 const read = variablesRead(handlers);
 /** Variables that are not set on AWS: the key is in a secret there, and the other has a default that holds. */
-const UNSET = ['OPENAI_API_KEY', 'OPENAI_TIMEOUT'];
+const UNSET = ['OPENAI_API_KEY', 'OPENAI_TIMEOUT', 'OPENAI_PATIENCE'];
 /** Variables of code that is in a bundle and that its handler does not reach. */
 const UNREACHED: Partial<Record<Handler, string[]>> = {
   // Handlers whose schemas it describes.

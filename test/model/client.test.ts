@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type GenerateRequest, generateCode } from '../../functions/core/model/client.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type GenerateRequest, generateCode, type ModelWait } from '../../functions/core/model/client.ts';
 import { ModelError } from '../../functions/core/model/errors.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 
@@ -12,7 +12,15 @@ let server: ModelServer;
 beforeEach(async () => {
   server = await startModelServer();
 });
-afterEach(() => server.close());
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await server.close();
+});
+
+/** The minute of patience is over with the failure after so many. */
+function aMinutePassesIn(requests: number) {
+  vi.spyOn(performance, 'now').mockImplementation(() => (server.requests.length * 60_000) / requests);
+}
 
 function ask(request: Partial<GenerateRequest> = {}) {
   return generateCode({
@@ -175,6 +183,30 @@ describe('what passes is tried again', () => {
     expect(await server.requests[0]?.closed).toBe('by client');
   });
 
+  it('a server that is away and comes back, told before each wait, with growing pauses', async () => {
+    const port = await freePort();
+    const waits: ModelWait[] = [];
+    let revived: ModelServer | undefined;
+    let restarts = 0;
+    const reply = await ask({
+      config: config({ baseURL: `http://127.0.0.1:${port}/v1` }),
+      onWaiting: async (wait) => {
+        waits.push(wait);
+        if (waits.length < 3) return;
+        revived = await startModelServer(port);
+        revived.reply('at last');
+      },
+      onRestart: () => void restarts++,
+    });
+    await revived?.close();
+    expect(reply.text).toBe('at last');
+    expect(restarts).toBe(1);
+    expect(new Set(waits.map(({ reason }) => reason))).toEqual(new Set(['the model server does not answer']));
+    const [first, second, third] = waits.map(({ seconds }) => seconds);
+    expect(first).toBeLessThan(second ?? 0);
+    expect(second).toBeLessThan(third ?? 0);
+  });
+
   it('an error inside the stream', async () => {
     server.reply(
       { text: '', before: [{ error: { message: 'the GPU is gone', code: 502 } }] },
@@ -238,11 +270,12 @@ describe('what does not pass ends with a sentence that says what to do', () => {
   });
 
   it('a limit that stays', async () => {
-    server.reply(...Array.from({ length: 5 }, () => ({ status: 429, headers: NOW })));
+    aMinutePassesIn(5);
+    server.reply(...Array.from({ length: 6 }, () => ({ status: 429, headers: NOW })));
     const error = await failure();
     expect(error).toMatchObject({ kind: 'rate_limited', fatal: false });
     expect(error.message).toContain('limits how much may be asked (429: status 429 as scripted)');
-    expect(server.requests).toHaveLength(5);
+    expect(server.requests).toHaveLength(6);
   });
 
   it('a limit that asks for too long a wait', async () => {
@@ -266,11 +299,12 @@ describe('what does not pass ends with a sentence that says what to do', () => {
   });
 
   it('a server in trouble', async () => {
-    server.reply(...Array.from({ length: 3 }, () => ({ status: 500, headers: NOW })));
+    aMinutePassesIn(5);
+    server.reply(...Array.from({ length: 6 }, () => ({ status: 500, headers: NOW })));
     const error = await failure();
     expect(error).toMatchObject({ kind: 'unavailable', fatal: false });
     expect(error.message).toContain('has trouble answering (500: status 500 as scripted)');
-    expect(server.requests).toHaveLength(3);
+    expect(server.requests).toHaveLength(6);
   });
 
   it('a stream that always breaks off', async () => {
@@ -292,7 +326,9 @@ describe('what does not pass ends with a sentence that says what to do', () => {
 
   it('no server', async () => {
     const port = await freePort();
-    const error = await failure({ config: config({ baseURL: `http://127.0.0.1:${port}/v1?key=${KEY}` }) });
+    const error = await failure({
+      config: config({ baseURL: `http://127.0.0.1:${port}/v1?key=${KEY}`, patience: 0.6 }),
+    });
     expect(error).toMatchObject({ kind: 'unavailable', fatal: false });
     expect(error.message).toContain(`http://127.0.0.1:${port}/v1 could not be reached (ECONNREFUSED)`);
   });

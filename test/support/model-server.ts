@@ -78,7 +78,7 @@ export function python(code: string): string {
 }
 
 /** A request beyond the script is answered with an error that is not tried again: the test sees it. */
-export async function startModelServer(): Promise<ModelServer> {
+export async function startModelServer(port = 0): Promise<ModelServer> {
   const requests: ModelRequest[] = [];
   const scripts: { part: string; replies: ScriptedReply[] }[] = [];
   const waiting: { count: number; resolve(request: ModelRequest): void }[] = [];
@@ -100,7 +100,7 @@ export async function startModelServer(): Promise<ModelServer> {
       response.destroy(error as Error);
     }
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
 
   const replyTo = (part: string, ...replies: ScriptedReply[]) => {

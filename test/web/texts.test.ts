@@ -13,7 +13,7 @@ import {
 } from '../../web/src/execution/draft.ts';
 import { announcement, progress, whyFailed } from '../../web/src/execution/explain.ts';
 import { phasesOf } from '../../web/src/execution/phases.ts';
-import { fromSnapshot } from '../../web/src/execution/reduce.ts';
+import { fromSnapshot, reduce } from '../../web/src/execution/reduce.ts';
 import { parseRoute } from '../../web/src/hooks/use-route.ts';
 import { parseCsv } from '../../web/src/text/csv.ts';
 import { ago, bytes, duration } from '../../web/src/text/format.ts';
@@ -93,6 +93,16 @@ describe('progress', () => {
     expect(progress(at({ status: 'running', results: [attempt({ status: 'generating' })] }))).toBe(
       'Attempt 1 of 5: the model is writing code.',
     );
+    const away = reduce(at({ status: 'running', results: [attempt({ status: 'generating' })] }), {
+      execution_id: 'x',
+      sequence: 1_000,
+      at: '2026-11-01T10:00:00.000Z',
+      type: 'model.waiting',
+      attempt: 1,
+      seconds: 7.4,
+      reason: 'the model server does not answer',
+    });
+    expect(progress(away)).toBe('Attempt 1 of 5: the model server does not answer, trying again in 8 s.');
     const checking = at({ status: 'running', results: [attempt({ status: 'checking' })] });
     expect(progress(checking)).toBe('Attempt 1 of 5: checking the code.');
     const waiting = at({ status: 'running', results: [attempt({ status: 'waiting' })] });

@@ -1,9 +1,9 @@
 /**
  * Asks an OpenAI-compatible server for code (Chat Completions, streamed).
  *
- * Whatever fails in passing is tried again here, from the start: 429 and 5xx after the wait that the server
- * asks for, a model that is still being loaded, a connection that cannot be made, a stream that breaks off or
- * stalls. The client's own retries are off: they wait as long as any server says, cannot be aborted while they wait,
+ * Whatever fails in passing is tried again here, from the start, with growing pauses and for about a minute: 429 and 5xx
+ * after the wait that the server asks for, a model that is still being loaded, a connection that cannot be made, a
+ * stream that breaks off or stalls. The client's own retries are off: they wait as long as any server says, cannot be aborted while they wait,
  * try again when the credit is used up, and do not see a broken stream. A server that refuses to stream is asked
  * without, and asked so from then on.
  */
@@ -27,10 +27,17 @@ export interface GenerateRequest {
   config: ModelConfig;
   /** Called with each piece of the reply; the next is not read before it is done. */
   onText?(text: string): void | Promise<void>;
-  /** The reply starts over after a lost connection: what `onText` was given so far is void. */
+  /** The server did not do as asked and is asked again in `seconds`. `reason`: what is the matter, a clause for people. */
+  onWaiting?(wait: ModelWait): void | Promise<void>;
+  /** The server answers after that, and the reply starts over: what `onText` was given so far is void. */
   onRestart?(): void | Promise<void>;
   /** Closes the connection at once; the promise is rejected with the signal's reason. */
   signal?: AbortSignal;
+}
+
+export interface ModelWait {
+  seconds: number;
+  reason: string;
 }
 
 export interface Reply {
@@ -42,12 +49,21 @@ export interface Reply {
   usage: Usage | null;
 }
 
-/** How often is tried again. A limit of requests a minute takes some patience; a dead server does not get better. */
-const RETRIES: Partial<Record<ModelErrorKind, number>> = { rate_limited: 4, unavailable: 2 };
+/** Seconds for which a server in trouble is asked again, if the settings do not say: it is restarted in less. */
+const PATIENCE = 60;
 
-/** Seconds that a model may take to be loaded, and between two looks whether it is. */
-const LOADING_PATIENCE = 60;
+/** Seconds up to which the pauses grow; for a model that is being loaded, which is an answer, and where the server says when. */
+const LONGEST_PAUSE = 8;
 const LOADING_PAUSE = 2;
+
+/** How often a reply is begun again that broke off: each time has its price. */
+const BROKEN_REPLIES = 2;
+
+const REASONS: Partial<Record<ModelErrorKind, string>> = {
+  unavailable: 'the model server does not answer',
+  rate_limited: 'the model server limits how much may be asked',
+  loading: 'the model server is still loading the model',
+};
 
 /** Characters. A model that repeats itself for ever is stopped here, as by a length limit of its server. */
 const LONGEST_REPLY = 1_000_000;
@@ -57,15 +73,22 @@ export async function generateCode({
   messages,
   config,
   onText,
+  onWaiting,
   onRestart,
   signal,
 }: GenerateRequest): Promise<Reply> {
-  const begun = Date.now();
-  for (let tries = 1; ; tries++) {
+  let broken = 0;
+  /** Since when, by a clock that nobody sets, and how often in a row the server failed. */
+  let trouble = { since: 0, failures: 0 };
+  for (;;) {
     const answer = new Answer();
     const reply: Reply = { text: '', finishReason: null, usage: null };
     try {
       for await (const piece of readReply(messages, config, signal)) {
+        if (piece === null) {
+          if (trouble.failures > 0) await onRestart?.();
+          continue;
+        }
         answer.add(piece);
         reply.finishReason = piece.finishReason ?? reply.finishReason;
         reply.usage = piece.usage ?? reply.usage;
@@ -76,23 +99,34 @@ export async function generateCode({
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof ModelError)) throw error;
-      const pause = pauseAfter(error, tries, (Date.now() - begun) / 1_000);
-      if (pause === null) throw error;
-      await wait(pause, signal);
-      if (answer.text) await onRestart?.();
+      const begun = answer.length > 0;
+      if (begun && ++broken > BROKEN_REPLIES) throw error;
+      const now = performance.now() / 1_000;
+      if (begun || trouble.failures === 0) trouble = { since: now, failures: 0 };
+      trouble.failures += 1;
+      const left = (config.patience ?? PATIENCE) - (now - trouble.since);
+      const seconds = pauseAfter(error, trouble.failures, left);
+      if (seconds === null) throw error;
+      const reason = begun ? 'the model server broke off its reply' : REASONS[error.kind];
+      await onWaiting?.({ seconds, reason: reason ?? 'the model server has trouble' });
+      await wait(seconds, signal);
     }
   }
 }
 
-/** Seconds to wait before the next try; null if there is to be none. `passed`: seconds since the first. */
-function pauseAfter(error: ModelError, tries: number, passed: number): number | null {
-  if (error.fatal) return null;
-  const backoff = 2 ** (tries - 2) * (1 - Math.random() / 4);
-  if (error.kind === 'loading') {
-    const pause = error.retryAfter ?? Math.min(backoff, LOADING_PAUSE);
-    return passed + pause > LOADING_PATIENCE ? null : pause;
+/**
+ * Seconds to wait after so many failures in a row; null if the server is given up. `left`: seconds that patience lasts; the
+ * last try is at its end.
+ */
+function pauseAfter({ fatal, kind, retryAfter }: ModelError, failures: number, left: number): number | null {
+  if (fatal || left <= 0) return null;
+  // Nobody is asked without a pause for a minute, though he says so himself.
+  if (retryAfter !== null) {
+    const pause = Math.max(retryAfter, Math.min(2 ** failures / 200, LOADING_PAUSE));
+    return pause > left ? null : pause;
   }
-  return tries > (RETRIES[error.kind] ?? 0) ? null : (error.retryAfter ?? backoff);
+  const longest = kind === 'loading' ? LOADING_PAUSE : LONGEST_PAUSE;
+  return Math.min(2 ** (failures - 2), longest, left) * (1 - Math.random() / 4);
 }
 
 type Parameter = 'stream' | 'stream_options';
@@ -100,12 +134,15 @@ type Parameter = 'stream' | 'stream_options';
 /** The parameters that servers refused, by server and model. */
 const refusedBefore = new Map<string, ReadonlySet<Parameter>>();
 
-/** One request. Ends only when the reply is complete, else throws ModelError (or the signal's reason). */
+/**
+ * One request: null once the server answers, then the reply. Ends only when that is complete, else throws ModelError (or
+ * the signal's reason).
+ */
 async function* readReply(
   messages: ChatMessage[],
   config: ModelConfig,
   signal: AbortSignal | undefined,
-): AsyncGenerator<Piece> {
+): AsyncGenerator<Piece | null> {
   signal?.throwIfAborted();
   const { timeout = 120 } = config;
   refuseUnusable(config);
@@ -121,6 +158,7 @@ async function* readReply(
   let complete = false;
   try {
     const response = await request(messages, config, connection.signal);
+    yield null;
     const onLife = () => {
       // Of a reply that is complete only the usage is to come: that is not waited for for ever.
       if (!complete) watchdog.refresh();

@@ -41,6 +41,8 @@ export interface ModelConfig {
   model: string;
   /** seconds of silence after which the server counts as hanging, before its reply begins and within it */
   timeout?: number;
+  /** seconds for which a server that is away or in trouble is asked again; a minute if left out */
+  patience?: number;
 }
 
 /** The address as it may be shown: a base URL can hold a password or, in its query, a key. */

@@ -18,7 +18,11 @@ const DOING: Partial<Record<AttemptStatus, string>> = {
 };
 
 /** What an unfinished attempt is doing, as a sentence without its end; null of a finished one. */
-export function doing({ status }: Pick<AttemptState, 'status'>): string | null {
+export function doing({ status, modelWait }: Pick<AttemptState, 'status' | 'modelWait'>): string | null {
+  if (status === 'generating' && modelWait) {
+    const reason = modelWait.reason.replace(/^./, (first) => first.toUpperCase());
+    return `${reason}, trying again in ${Math.ceil(modelWait.seconds)} s`;
+  }
   return DOING[status] ?? null;
 }
 

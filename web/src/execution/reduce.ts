@@ -11,6 +11,8 @@ export interface AttemptState extends Attempt {
   run: number | null;
   /** The chunks of that run's output by number, beyond what the snapshot brought. */
   chunks: readonly string[];
+  /** Why and in how many seconds the model server is asked again, while it does not answer. */
+  modelWait?: { reason: string; seconds: number } | undefined;
 }
 
 export interface ExecutionState extends Omit<Execution, 'results' | 'final_result'> {
@@ -71,6 +73,10 @@ function apply(state: ExecutionState, event: ExecutionEvent): ExecutionState {
           chunks: [],
         },
       );
+    case 'model.waiting': {
+      const { reason, seconds } = event;
+      return change(state, event.attempt, () => ({ modelWait: { reason, seconds } }));
+    }
     case 'code.delta':
       return change(state, event.attempt, ({ code }) => ({ code: (code ?? '') + event.text }));
     case 'code.completed':
