@@ -181,7 +181,7 @@ export class Transcript {
   #wait(text: string | null): void {
     this.#clearWaiting();
     clearInterval(this.#ticker);
-    this.#waiting = text ? { text, since: Date.now() } : null;
+    this.#waiting = text ? { text, since: performance.now() } : null;
     if (!text || !this.#out.isTTY) return;
     this.#ticker = setInterval(() => this.#showWaiting(), 200);
     this.#ticker.unref();
@@ -194,7 +194,7 @@ export class Transcript {
 
   #showWaiting(): void {
     if (!this.#waiting || !this.#isAtLineStart) return;
-    const seconds = Math.floor((Date.now() - this.#waiting.since) / 1000);
+    const seconds = Math.floor((performance.now() - this.#waiting.since) / 1000);
     const text = `… ${this.#waiting.text} (${seconds} s)`;
     this.#out.write(`\r\x1b[K${this.#isColoured ? styleText('dim', text, { validateStream: false }) : text}`);
   }

@@ -115,14 +115,14 @@ function parsePrefer(header = ''): { wait: number; applied?: string } {
 }
 
 async function waitForEnd(execution: ExecutionRecord, seconds: number): Promise<ExecutionRecord> {
-  const deadline = Date.now() + seconds * 1000;
+  const deadline = performance.now() + seconds * 1000;
   let current = execution;
   for (
     let pause = 20;
-    !isFinal(current.status) && Date.now() < deadline;
+    !isFinal(current.status) && performance.now() < deadline;
     pause = Math.min(pause * 1.3, 500)
   ) {
-    await sleep(Math.min(pause, Math.max(deadline - Date.now(), 0)));
+    await sleep(Math.min(pause, Math.max(deadline - performance.now(), 0)));
     current = (await getExecution(execution.execution_id)) ?? current;
   }
   return current;

@@ -1,4 +1,5 @@
 /** Taking in what a sandbox uploaded. All of it is untrusted; a document that is late or comes twice changes nothing. */
+import { nowAfter, secondsBetween } from './clock.ts';
 import {
   CONTRACT_LIMITS,
   leftOutSchema,
@@ -68,7 +69,7 @@ async function collectReady(sandboxId: string, key: string): Promise<void> {
   if (sandbox_id !== sandboxId) throw new MalformedUpload(`${key} is of sandbox ${sandbox_id}`);
   try {
     const sandbox = await setSandboxReady(sandboxId, facts);
-    measure('SandboxStartTime', (Date.now() - Date.parse(sandbox.created_at)) / 1000);
+    measure('SandboxStartTime', secondsBetween(sandbox.created_at, nowAfter()));
     await setIsolation(ready.isolation);
     if (!sandbox.execution_id) return;
     await publish(sandbox.execution_id, { type: 'sandbox.ready', isolation: ready.isolation });
@@ -81,7 +82,7 @@ async function collectReady(sandboxId: string, key: string): Promise<void> {
 async function collectStarted(attempt: AttemptRecord): Promise<void> {
   if (attempt.status !== 'waiting') return;
   try {
-    await moveAttempt(attempt, 'running', { run_started_at: new Date().toISOString() });
+    await moveAttempt(attempt, 'running', { run_started_at: nowAfter(attempt.checked_at) });
     await publish(attempt.execution_id, { type: 'run.started', attempt: attempt.attempt });
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;

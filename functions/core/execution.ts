@@ -45,6 +45,12 @@ export const text = (max: number) =>
     .refine((value) => value.length <= max || [...value].length <= max, `must have at most ${max} characters`)
     .meta({ maxLength: max });
 
+/** Seconds. What was measured by a clock that was set back meanwhile reads as none. */
+const duration = z
+  .number()
+  .overwrite((seconds) => Math.max(0, seconds))
+  .min(0);
+
 export const policySchema = z.enum(['strict', 'standard']).meta({
   description:
     'The rules that code must pass before it is run. `strict`: no os, sys, subprocess, open, eval, … ' +
@@ -167,7 +173,7 @@ export const attemptSchema = z
     standard_permits: z.boolean().default(false).meta({
       description: 'It was refused by policy `strict` only: under `standard` this very code is run.',
     }),
-    execution_time: z.number().min(0).nullable().meta({ description: 'Seconds the code ran.' }),
+    execution_time: duration.nullable().meta({ description: 'Seconds the code ran.' }),
     exit_code: z
       .int()
       .nullable()
@@ -218,7 +224,7 @@ export const executionSummarySchema = z
     error_category: errorCategorySchema.nullable(),
     created_at: z.iso.datetime(),
     finished_at: z.iso.datetime().nullable(),
-    total_time: z.number().min(0).nullable().meta({ description: 'Seconds from created_at to finished_at.' }),
+    total_time: duration.nullable().meta({ description: 'Seconds from created_at to finished_at.' }),
   })
   .meta({ id: 'ExecutionSummary' });
 export type ExecutionSummary = z.infer<typeof executionSummarySchema>;

@@ -11,6 +11,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { withFittingOutputs } from './answer-size.ts';
 import { newAttempt, sumUsage } from './attempts.ts';
+import { nowAfter, secondsBetween } from './clock.ts';
 import { config } from './config.ts';
 import { ConditionFailed } from './errors.ts';
 import type { EventData } from './events.ts';
@@ -56,8 +57,6 @@ export const forEvent = (text: string | null) => (text && text.length > EVENT_TE
 
 // --------------------------------------------------------------------------------------------- API's views
 
-const seconds = (from: string, to: string) => (Date.parse(to) - Date.parse(from)) / 1000;
-
 export function toSummary(record: ExecutionRecord): ExecutionSummary {
   const { execution_id, status, prompt, max_retries, timeout, policy, model, attempts } = record;
   const { error, error_category, created_at, finished_at } = record;
@@ -75,7 +74,7 @@ export function toSummary(record: ExecutionRecord): ExecutionSummary {
     error_category,
     created_at,
     finished_at,
-    total_time: finished_at && seconds(created_at, finished_at),
+    total_time: finished_at && secondsBetween(created_at, finished_at),
   } as ExecutionSummary;
 }
 
@@ -190,7 +189,7 @@ export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRe
   // One that is counted and not there was about to begin when its function died.
   const attempt = last ? attempts + 1 : Math.max(attempts, 1);
   const record: AttemptRecord = {
-    ...newAttempt(attempt, new Date().toISOString()),
+    ...newAttempt(attempt, nowAfter(execution.created_at, last?.finished_at)),
     execution_id,
     locals: {},
     run: 1,
@@ -214,7 +213,14 @@ export async function endAttempt(
   let ended: AttemptRecord;
   let announce = publish;
   try {
-    ended = await moveAttempt(attempt, to, { ...outcome, finished_at: new Date().toISOString() });
+    const { started_at, generated_at, checked_at, run_started_at } = attempt;
+    const finished_at = nowAfter(
+      started_at,
+      outcome.generated_at ?? generated_at,
+      checked_at,
+      run_started_at,
+    );
+    ended = await moveAttempt(attempt, to, { ...outcome, finished_at });
     measureAttempt(ended);
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;
@@ -292,9 +298,9 @@ async function conclude(
   attempts: AttemptRecord[],
   outcome: Partial<ExecutionRecord> = {},
 ): Promise<boolean> {
-  const finished_at = new Date().toISOString();
+  const finished_at = nowAfter(execution.created_at, attempts.at(-1)?.finished_at);
   const usage = sumUsage(attempts);
-  const time = seconds(execution.created_at, finished_at);
+  const time = secondsBetween(execution.created_at, finished_at);
   const costs = await estimateCost({ ...execution, finished_at }, attempts);
   let ended: ExecutionRecord;
   try {
@@ -340,10 +346,10 @@ async function estimateCost(
   const amounts = amountsOf({
     attempts: count,
     generationSeconds: attempts.reduce(
-      (sum, attempt) => sum + seconds(attempt.started_at, attempt.generated_at ?? finished_at),
+      (sum, attempt) => sum + secondsBetween(attempt.started_at, attempt.generated_at ?? finished_at),
       0,
     ),
-    sandboxSeconds: sandbox ? seconds(since, finished_at) : 0,
+    sandboxSeconds: sandbox ? secondsBetween(since, finished_at) : 0,
   });
   const { tasks, rest } = cost(amounts, { ...size, spot: sandbox?.capacity_provider === 'FARGATE_SPOT' });
   return tasks + rest;

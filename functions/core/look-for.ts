@@ -18,8 +18,12 @@ export async function lookFor<T>(
   look: () => Promise<T | null>,
   { limit, firstPause, longestPause }: Patience,
 ): Promise<T | null> {
-  const end = Date.now() + limit;
-  for (let pause = firstPause; Date.now() + pause <= end; pause = Math.min(pause * GROWTH, longestPause)) {
+  const end = performance.now() + limit;
+  for (
+    let pause = firstPause;
+    performance.now() + pause <= end;
+    pause = Math.min(pause * GROWTH, longestPause)
+  ) {
     await sleep(pause);
     const found = await look();
     if (found !== null) return found;

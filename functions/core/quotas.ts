@@ -53,7 +53,7 @@ export async function letIn(owner: string, executionId: string, now = new Date()
 /** What of `running` is still under way, looked up only if there are as many as may be (0: any number). */
 async function underWay(running: QuotaRecord['running'], atOnce: number, now: Date) {
   const entries = Object.entries(running);
-  const isNew = (since: string) => now.getTime() - Date.parse(since) < STORING_TIME;
+  const isNew = (since: string) => Math.abs(now.getTime() - Date.parse(since)) < STORING_TIME;
   if (atOnce === 0) return Object.fromEntries(entries.filter(([, since]) => isNew(since)));
   if (entries.length < atOnce) return running;
   const kept = await Promise.all(
@@ -125,21 +125,29 @@ const unused = (owner: string): QuotaRecord => ({
   running: {},
 });
 
-/** The record with the counts of minutes and days that are over set back. */
+/** The record with the counts set back of a minute and a day that are over, or lie ahead because the clock was set back. */
 function atTime(now: Date, used: QuotaRecord): QuotaRecord {
   const time = now.toISOString();
   const [minute, day] = [time.slice(0, 16), time.slice(0, 10)];
   return {
     ...used,
-    ...(used.minute < minute && { minute, requests: 0 }),
-    ...(used.day < day && { day, executions: 0, tokens: 0 }),
+    ...(isPast(used.minute, minute, now) && { minute, requests: 0 }),
+    ...(isPast(used.day, day, now) && { day, executions: 0, tokens: 0 }),
   };
 }
 
+/** Clocks of two functions may differ a little: a period that is next by the one is not counted anew by the other. */
+function isPast(counted: string, current: string, now: Date): boolean {
+  return counted < current || endOf(counted).getTime() - now.getTime() > 2 * LENGTHS[periodOf(counted)];
+}
+
+const LENGTHS = { minute: 60_000, day: 86_400_000 };
+const periodOf = (text: string) => (text.length === 16 ? 'minute' : 'day');
+
 /** When a minute or a day ends. */
 function endOf(period: string): Date {
-  const isMinute = period.length === 16;
-  return new Date(Date.parse(isMinute ? `${period}Z` : period) + (isMinute ? 60_000 : 86_400_000));
+  const length = periodOf(period);
+  return new Date(Date.parse(length === 'minute' ? `${period}Z` : period) + LENGTHS[length]);
 }
 
 function exceeded(what: string, end: Date, now: Date): QuotaExceeded {

@@ -4,6 +4,7 @@
  * that was started again), it only says where the attempt stands.
  */
 import * as z from 'zod';
+import { nowAfter } from '../core/clock.ts';
 import { config } from '../core/config.ts';
 import { ConditionFailed, QuotaExceeded } from '../core/errors.ts';
 import {
@@ -110,7 +111,7 @@ async function generate(execution: ExecutionRecord, attempt: AttemptRecord): Pro
         error: extracted.error,
         error_category: 'no_code',
         usage,
-        generated_at: new Date().toISOString(),
+        generated_at: nowAfter(attempt.started_at),
       });
     }
     return await complete(execution, attempt, extracted.code, usage);
@@ -136,7 +137,7 @@ async function complete(
     const checking = await moveAttempt(attempt, 'checking', {
       code: await storeText(codeKey(execution_id, number), code),
       usage,
-      generated_at: new Date().toISOString(),
+      generated_at: nowAfter(attempt.started_at),
     });
     await publish(execution_id, { type: 'code.completed', attempt: number, code: forEvent(code) });
     return verdictAfter(execution, checking);
@@ -179,18 +180,18 @@ function deltaPublisher({ execution_id, attempt }: AttemptRecord) {
   const stream = new CodeStream();
   let pending = '';
   let sending: Promise<void> | undefined;
-  let lastSent = 0;
+  let lastSent = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
   let failure: unknown;
   const plan = () => {
     if (!pending || sending || timer || failure) return;
-    timer = setTimeout(flush, lastSent + DELTA_INTERVAL - Date.now());
+    timer = setTimeout(flush, lastSent + DELTA_INTERVAL - performance.now());
   };
   const flush = () => {
     const text = pending;
     pending = '';
     timer = undefined;
-    lastSent = Date.now();
+    lastSent = performance.now();
     sending = publish(execution_id, { type: 'code.delta', attempt, text })
       .catch((error) => {
         failure = error;

@@ -4,6 +4,7 @@
  * SandboxStateChange with the loss of the sandbox.
  */
 import * as z from 'zod';
+import { nowAfter } from '../core/clock.ts';
 import { lookForResult, takeResult } from '../core/collect.ts';
 import { ConditionFailed, MalformedUpload, SandboxLost, SandboxMissing } from '../core/errors.ts';
 import { openExecution, type Verdict, verdictAfter } from '../core/lifecycle.ts';
@@ -57,7 +58,7 @@ async function run(
       ? await moveAttempt(attempt, 'waiting', {
           sandbox_id: sandboxId,
           task_token: token,
-          checked_at: new Date().toISOString(),
+          checked_at: nowAfter(attempt.generated_at),
         })
       : await setTaskToken(attempt, sandboxId, token);
   } catch (error) {

@@ -29,7 +29,7 @@ export async function callHandler<Event, Result>(
 }
 
 function lambdaContext({ functionName, requestId, timeoutSeconds = 30 }: CallOptions): Context {
-  const deadline = Date.now() + timeoutSeconds * 1000;
+  const deadline = performance.now() + timeoutSeconds * 1000;
   return {
     awsRequestId: requestId,
     functionName,
@@ -39,7 +39,7 @@ function lambdaContext({ functionName, requestId, timeoutSeconds = 30 }: CallOpt
     logGroupName: `/aws/lambda/${functionName}`,
     logStreamName: 'local',
     callbackWaitsForEmptyEventLoop: false,
-    getRemainingTimeInMillis: () => Math.max(0, deadline - Date.now()),
+    getRemainingTimeInMillis: () => Math.max(0, deadline - performance.now()),
     done: noCallback,
     fail: noCallback,
     succeed: noCallback,

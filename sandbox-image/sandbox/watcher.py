@@ -24,7 +24,7 @@ class Watcher:
 
     def __init__(self, manifest: Manifest, policies: frozenset[str]) -> None:
         self._jobs = Jobs(manifest)
-        self._expires_at = manifest.expires_at
+        self._expires_at = time.monotonic() + manifest.expires_at - time.time()
         self._policies = policies
         self._found: queue.SimpleQueue[Job | BadJob | MailboxLost] = queue.SimpleQueue()
         self._last_id = ""
@@ -55,7 +55,7 @@ class Watcher:
                     log("warning", f"{error}; trying again")
                 if now - failing_since > GIVE_UP_AFTER:
                     return self._found.put(MailboxLost(str(error)))
-            if time.time() > self._expires_at:
+            if time.monotonic() > self._expires_at:
                 return self._found.put(MailboxLost("the manifest has expired"))
             quiet = (now - quiet_since) * PAUSE_SHARE
             if self._quick.wait(BUSY_PAUSE if busy else min(max(quiet, SHORTEST_PAUSE), LONGEST_PAUSE)):

@@ -109,6 +109,17 @@ describe('a minute and a day', () => {
     expect(await store.getQuota('clockwork')).toMatchObject({ requests: 1, executions: 1 });
   });
 
+  test('hold nobody up after the clock was set back', async () => {
+    allow('REQUESTS_PER_MINUTE', 1);
+    const at = (time: string) => quotas.letIn('set back', randomUUID(), new Date(`${time}Z`));
+    await at('2031-05-05T12:00:00');
+    await at('2026-01-31T12:00:30');
+    await expect(at('2026-01-31T12:00:40')).rejects.toMatchObject({ headers: { 'retry-after': '20' } });
+    // Two functions whose clocks differ a little do not set each other's counts back.
+    await at('2026-01-31T12:01:00');
+    await expect(at('2026-01-31T12:00:59.900')).rejects.toMatchObject({ status: 429 });
+  });
+
   test('let in no more of many at once than are left, and leave other callers alone', async () => {
     allow('EXECUTIONS_PER_DAY', 4);
     const now = new Date('2026-01-31T12:00:00Z');

@@ -17,12 +17,12 @@ export async function generateMetered(
 ): Promise<Reply> {
   const characters = request.messages.reduce((sum, { content }) => sum + content.length, 0);
   const booking = await bookTokens(owner, Math.ceil(characters / CHARACTERS_OF_TOKEN) + REPLY_TOKENS);
-  const begun = Date.now();
+  const begun = performance.now();
   try {
     const reply = await withModelKey((apiKey) =>
       generateCode({ ...request, config: { ...config.model, apiKey } }),
     );
-    measure('GenerationTime', (Date.now() - begun) / 1000);
+    measure('GenerationTime', (performance.now() - begun) / 1000);
     if (reply.usage) {
       measure('PromptTokens', reply.usage.prompt_tokens);
       measure('CompletionTokens', reply.usage.completion_tokens);

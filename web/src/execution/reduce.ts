@@ -101,6 +101,9 @@ function apply(state: ExecutionState, event: ExecutionEvent): ExecutionState {
       }));
       return { ...ended, usage: sumUsage(ended.results) };
     }
+    // Of a version of the service that is newer than this page.
+    default:
+      return state;
   }
 }
 
