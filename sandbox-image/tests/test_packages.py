@@ -1,8 +1,10 @@
 """The packages of the image: that each works in the sandbox, and what is said of one that is missing."""
 
+import ast
 import importlib.util
 import re
 import sys
+import textwrap
 import unittest
 from pathlib import Path
 from typing import ClassVar
@@ -245,6 +247,14 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
 }
 
 
+def _imported(code: str) -> set[str]:
+    """The modules that a program imports, by their first names."""
+    nodes = list(ast.walk(ast.parse(textwrap.dedent(code))))
+    names = [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in names}
+
+
 @unittest.skipIf(
     len(MISSING) == len(packages.OFFERED), "none of the image's packages is installed in this Python"
 )
@@ -265,8 +275,9 @@ class PackagesTest(unittest.TestCase):
         self.assertEqual(PROGRAMS.keys(), packages.OFFERED.keys())
         for name, (code, left) in PROGRAMS.items():
             with self.subTest(name):
-                if name in MISSING:
-                    self.skipTest(f"{name} is not installed in this Python")
+                lacking = sorted({name, *_imported(code)}.intersection(MISSING))
+                if lacking:
+                    self.skipTest(f"not installed in this Python: {', '.join(lacking)}")
                 result = self.sandbox.run(code, timeout=60)
                 self.assertTrue(
                     result["success"], f"{result['error']}\n{result['traceback']}\n{result['output']}"

@@ -9,8 +9,8 @@ const dockerfile = readFileSync(path.join(folder, 'Dockerfile'), 'utf8');
 
 it('names its base by digest', () => {
   expect(dockerfile).toMatch(/^ARG BASE_IMAGE=\S+@sha256:[0-9a-f]{64}$/m);
-  const bases = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, base]) => base);
-  expect(bases).toEqual(['$' + '{BASE_IMAGE}', '$' + '{BASE_IMAGE}']);
+  const bases = new Set([...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, base]) => base));
+  expect([...bases]).toEqual(['$' + '{BASE_IMAGE}']);
 });
 
 it('has the Python of the function CheckCode', () => {

@@ -265,8 +265,8 @@ const UNRECORDED: [pattern: RegExp, reason: string][] = [
     'Only texts too long for an item are read, wherever an attempt is told of.',
   ],
   [
-    /^workflow\/run-code execute-api:ManageConnections /,
-    'Whoever follows is told; nobody does when a test calls it.',
+    /^workflow\/(run-code|acquire-sandbox) execute-api:ManageConnections /,
+    'Whoever follows is told; nobody does when a test calls it, or so early.',
   ],
   [
     /^(api\/cancel-execution|workflow\/workflow-ended) dynamodb:GetItem .* SANDBOX#\*$/,
