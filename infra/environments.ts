@@ -62,6 +62,8 @@ export interface Environment {
     /** Requests a second, over all callers, and at once. */
     requestsPerSecond: number;
     burst: number;
+    /** Executions, of all callers, that are under way or wait for their turn; beyond it callers are told to come back. */
+    openExecutions: number;
     /** Of each caller; 0: as many as it likes. */
     quotas: {
       requestsPerMinute: number;
@@ -125,6 +127,7 @@ export const environments: readonly Environment[] = [
       policy: 'strict',
       requestsPerSecond: 20,
       burst: 40,
+      openExecutions: 100,
       quotas: {
         requestsPerMinute: 30,
         executionsAtOnce: 3,
@@ -159,6 +162,7 @@ export const environments: readonly Environment[] = [
       policy: 'strict',
       requestsPerSecond: 50,
       burst: 100,
+      openExecutions: 500,
       quotas: {
         requestsPerMinute: 30,
         executionsAtOnce: 5,
@@ -193,6 +197,7 @@ export const environments: readonly Environment[] = [
       policy: 'strict',
       requestsPerSecond: 200,
       burst: 400,
+      openExecutions: 5_000,
       quotas: {
         requestsPerMinute: 60,
         executionsAtOnce: 10,

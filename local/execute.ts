@@ -113,7 +113,16 @@ async function follow(
   transcript: Transcript | null,
 ): Promise<Execution> {
   let after = 0;
+  let queued = started.status === 'queued';
+  let askAt = 0;
   for (;;) {
+    // While it waits for its turn no event comes.
+    if (queued && transcript && performance.now() >= askAt) {
+      const { status, place_in_line } = await client.get(started.execution_id);
+      queued = status === 'queued';
+      if (place_in_line !== null) transcript.inLine(place_in_line);
+      askAt = performance.now() + 2_000;
+    }
     const events = await client.events(started.execution_id, after);
     for (const event of events) {
       after = event.sequence;

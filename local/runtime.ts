@@ -121,7 +121,11 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       port: settings.awsPort,
       accountId: ACCOUNT,
       region: REGION,
-      stateMachine: { arn: STATE_MACHINE_ARN, definition: loadWorkflow() },
+      stateMachine: {
+        arn: STATE_MACHINE_ARN,
+        definition: loadWorkflow(),
+        executionsAtOnce: settings.executionsAtOnce,
+      },
       invoke,
       onObjectCreated: async (event) => {
         const key = event.Records[0]?.s3.object.key ?? '';
@@ -168,6 +172,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       SANDBOX_SUBNETS: 'local',
       SANDBOX_SECURITY_GROUPS: 'local',
       WARM_SANDBOXES: String(settings.warmSandboxes),
+      MAX_OPEN_EXECUTIONS: String(settings.executionsAtOnce + settings.queuedExecutions),
       // Here a process has many invocations at once, and what the logger is told of one must not show in another.
       AWS_LAMBDA_MAX_CONCURRENCY: '1000',
     });

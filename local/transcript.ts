@@ -86,6 +86,11 @@ export class Transcript {
     }
   }
 
+  /** It waits for its turn; `place` is 1 for the next. */
+  inLine(place: number): void {
+    this.#wait(`waiting for its turn, number ${place} in line`);
+  }
+
   /** A line of ours. */
   line(text = '', style?: Style): void {
     this.#endBlock();

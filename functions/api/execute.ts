@@ -5,6 +5,9 @@
  *   Prefer: wait=N          (RFC 7240) answers 200 if it ends within N seconds (at most 25; default 20), else 202
  *   Prefer: respond-async   answers 202 at once
  *   Idempotency-Key: K      the same key and body give the same execution, for a day
+ *
+ * What fails after the execution is stored is no error to the caller, who would start another: it is taken on, and the
+ * upkeep launches what was not.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +15,9 @@ import { checkTests } from '../core/check-tests.ts';
 import { config } from '../core/config.ts';
 import { ConditionFailed, Problem } from '../core/errors.ts';
 import { type ExecuteRequest, executeRequestSchema, isFinal } from '../core/execution.ts';
-import { launchExecution, readExecution } from '../core/lifecycle.ts';
+import { launchExecution, readAsStored, readExecution } from '../core/lifecycle.ts';
+import { joinLine } from '../core/line.ts';
+import { logger } from '../core/logger.ts';
 import { type ApiRequest, type ApiResponse, apiHandler, check } from '../core/middleware.ts';
 import { modelProblem } from '../core/model/key.ts';
 import { letIn } from '../core/quotas.ts';
@@ -24,12 +29,17 @@ const MAX_WAIT = 25;
 const MAX_KEY_LENGTH = 200;
 
 export const handler = apiHandler(async (request) => {
+  // From here on, for API Gateway waits from here on.
+  const begun = performance.now();
   const preference = parsePrefer(request.headers.prefer);
-  const execution = await begin(request, check(executeRequestSchema, request.json()));
-  const ended = await waitForEnd(execution, preference.wait);
+  const stored = await begin(request, check(executeRequestSchema, request.json()));
+  const execution = await describe(stored, begun + preference.wait * 1000).catch((error) => {
+    logger.error('not told how it stands', { execution_id: stored.execution_id, error: String(error) });
+    return readAsStored(stored);
+  });
   return {
-    status: isFinal(ended.status) ? 200 : 202,
-    body: await readExecution(ended),
+    status: isFinal(execution.status) ? 200 : 202,
+    body: execution,
     headers: {
       location: `/api/executions/${execution.execution_id}`,
       ...(preference.applied && { 'preference-applied': preference.applied }),
@@ -44,17 +54,27 @@ async function begin({ owner, headers }: ApiRequest, body: ExecuteRequest): Prom
   const id = key ? await idForKey(owner, key, record, body) : record.execution_id;
   const execution = (key && (await getExecution(id))) || (await store({ ...record, execution_id: id }));
   // If the same request came before, it may have got no further than to store the execution.
-  if (execution.status === 'queued') await launchExecution(execution);
+  if (execution.status === 'queued') {
+    await launchExecution(execution).catch((error) => {
+      logger.error('not launched', { execution_id: id, error: String(error) });
+    });
+  }
   return execution;
 }
 
-/** @throws Problem if the model or the caller's quotas do not allow it: then nothing is stored. */
+/** The execution as it is when it ends, or at the deadline (of `performance.now()`). */
+const describe = async (execution: ExecutionRecord, deadline: number) =>
+  readExecution(await waitForEnd(execution, deadline));
+
+/** @throws Problem if the model, the line or the caller's quotas do not allow it: then nothing is stored. */
 async function store(record: ExecutionRecord): Promise<ExecutionRecord> {
   const problem = await modelProblem();
   if (problem) throw new Problem(503, 'no-model-key', 'No model key', problem);
-  await letIn(record.owner, record.execution_id);
   try {
-    await createExecution(record);
+    await joinLine(async () => {
+      await letIn(record.owner, record.execution_id);
+      await createExecution(record);
+    });
     return record;
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;
@@ -114,8 +134,7 @@ function parsePrefer(header = ''): { wait: number; applied?: string } {
   return { wait: DEFAULT_WAIT };
 }
 
-async function waitForEnd(execution: ExecutionRecord, seconds: number): Promise<ExecutionRecord> {
-  const deadline = performance.now() + seconds * 1000;
+async function waitForEnd(execution: ExecutionRecord, deadline: number): Promise<ExecutionRecord> {
   let current = execution;
   for (
     let pause = 20;

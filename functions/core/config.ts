@@ -117,6 +117,10 @@ export const config = {
   get retentionDays() {
     return number('RETENTION_DAYS', 30, { min: 1, max: 3650 });
   },
+  /** Executions, of all callers, that may be under way or waiting for their turn; 0: any number. */
+  get maxOpenExecutions() {
+    return number('MAX_OPEN_EXECUTIONS', 0, { min: 0, max: 1_000_000 });
+  },
   /** What a caller may start; 0: as much as it likes. */
   get quotas() {
     return {

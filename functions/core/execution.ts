@@ -236,6 +236,9 @@ export const executionSchema = executionSummarySchema
     final_result: attemptSchema
       .nullable()
       .meta({ description: 'The last attempt, once the execution has ended.' }),
+    place_in_line: z.int().min(1).nullable().meta({
+      description: 'While `queued`: 1 if it is the next to begin. About right: others come and go meanwhile.',
+    }),
     usage: usageSchema.nullable().meta({ description: 'Sum over the attempts.' }),
     sequence: z.int().min(0).meta({
       description: 'Number of the last event that this snapshot holds: resume the events after it.',

@@ -23,6 +23,7 @@ import {
   type FinalStatus,
   isFinal,
 } from './execution.ts';
+import { placeInLine } from './line.ts';
 import { measure } from './metrics.ts';
 import { amountsOf, cost } from './prices.ts';
 import { publish, publishOnce } from './publish.ts';
@@ -160,11 +161,24 @@ export async function readExecution(record: ExecutionRecord): Promise<Execution>
     tests: current.tests,
     results,
     final_result: isFinal(current.status) ? (results.at(-1) ?? null) : null,
+    place_in_line: current.status === 'queued' ? await placeInLine(current.execution_id) : null,
     usage: sumUsage(attempts),
     sequence: events.at(-1)?.sequence ?? 0,
     ticket: current.ticket,
   };
 }
+
+/** An execution that has just been stored, as far as its record tells. */
+export const readAsStored = (record: ExecutionRecord): Execution => ({
+  ...toSummary(record),
+  tests: record.tests,
+  results: [],
+  final_result: null,
+  place_in_line: null,
+  usage: null,
+  sequence: 0,
+  ticket: record.ticket,
+});
 
 // --------------------------------------------------------------------------------------------------- moves
 

@@ -69,6 +69,7 @@ function settingVariables({ environment, originSecret }: Resources) {
     SANDBOX_MEMORY_MB: String(limits.sandboxMemoryMb),
     POLICY: limits.policy,
     AUTH: auth.type,
+    MAX_OPEN_EXECUTIONS: String(limits.openExecutions),
     QUOTA_REQUESTS_PER_MINUTE: String(limits.quotas.requestsPerMinute),
     QUOTA_EXECUTIONS_AT_ONCE: String(limits.quotas.executionsAtOnce),
     QUOTA_EXECUTIONS_PER_DAY: String(limits.quotas.executionsPerDay),

@@ -48,6 +48,8 @@ export interface EndpointOptions {
     arn: string;
     /** Amazon States Language, parsed, valid, all substitutions made. */
     definition: unknown;
+    /** Executions of it that run; more wait for their turn. default: any number */
+    executionsAtOnce?: number;
   };
   /** Calls a function, for a state of the workflow or for Invoke. An error's `name` is what Retry and Catch match. */
   invoke(functionName: string, payload: unknown): Promise<unknown>;
@@ -135,6 +137,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       storage,
       stateMachineArn: options.stateMachine.arn,
       definition: options.stateMachine.definition,
+      executionsAtOnce: options.stateMachine.executionsAtOnce,
       invoke: (name, payload) => storage.call(() => options.invoke(name, payload)),
       runTask: (parameters) => ecs.runTask(parameters),
       secret: credentials.secretAccessKey,

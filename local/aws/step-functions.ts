@@ -6,6 +6,9 @@
  * the states are idempotent, and derive from the store what is left to do. It also tells again of those whose end may not
  * have been heard.
  *
+ * So many run at once; the others wait in a line, first in, first out, as AWS starts no more than its quotas allow. Of one
+ * that waits nothing runs, no state's clock either. A restart keeps the order.
+ *
  * What the library does not have is added around it, by rewriting the definition once (see `prepare`):
  * - Task tokens. The library sees a placeholder in the context; each entry of a task gets a fresh token for it.
  * - Parallel. The library would go on retrying in branches that were given up, so each Parallel state becomes a task
@@ -38,6 +41,8 @@ export interface StepFunctionsOptions {
    * third of a second at every start.
    */
   definition: unknown;
+  /** Executions that run; more wait for their turn. default: any number */
+  executionsAtOnce?: number;
   /** Calls a function. An error's `name` is what Retry and Catch match. */
   invoke(functionName: string, payload: unknown): Promise<unknown>;
   /** Does ECS RunTask with parameters and result as the API has them (camel case). */
@@ -147,7 +152,12 @@ export class StepFunctions {
   readonly #records: Documents<ExecutionRecord>;
   /** Names of those that have not ended, or of whose end nobody has heard yet. */
   readonly #unfinished: Documents<string>;
+  /** Those that have not ended, also those that wait for their turn. */
   readonly #running = new Map<string, RunningExecution>();
+  readonly #line: RunningExecution[] = [];
+  #underWay = 0;
+  /** Milliseconds since the epoch. No two executions have the same start, as it is their place in line. */
+  #lastStart = 0;
   readonly #tokens = new Map<string, PromiseWithResolvers<unknown>>();
 
   /** Throws if the definition needs what is not supported here. */
@@ -161,10 +171,10 @@ export class StepFunctions {
 
   /** Starts the executions that an earlier life of the process left unfinished. */
   resume(): void {
-    for (const name of this.#unfinished.all()) {
-      const record = this.#records.get(name);
-      if (!record || this.#running.has(name)) continue;
-      if (record.status === 'RUNNING') void this.#run(record);
+    const records = this.#unfinished.all().flatMap((name) => this.#records.get(name) ?? []);
+    const earlier = records.filter(({ name }) => !this.#running.has(name));
+    for (const record of earlier.toSorted((a, b) => a.startDate - b.startDate)) {
+      if (record.status === 'RUNNING') this.#enqueue(record);
       else void this.#tell(record);
     }
   }
@@ -195,15 +205,43 @@ export class StepFunctions {
       stateMachineArn: input.stateMachineArn,
       name,
       status: 'RUNNING',
-      startDate: Date.now() / 1000,
+      startDate: this.#nextStart() / 1000,
       input: input.input,
     };
     this.#options.database.transaction(() => {
       this.#records.put(name, record);
       this.#unfinished.put(name, name);
     });
-    void this.#run(record);
+    this.#enqueue(record);
     return { executionArn, startDate: record.startDate };
+  }
+
+  #nextStart(): number {
+    this.#lastStart = Math.max(Date.now(), this.#lastStart + 1);
+    return this.#lastStart;
+  }
+
+  #enqueue(record: ExecutionRecord): void {
+    const entry = { record, stop: new AbortController() };
+    this.#lastStart = Math.max(this.#lastStart, record.startDate * 1000);
+    this.#running.set(record.name, entry);
+    this.#line.push(entry);
+    this.#runNext();
+  }
+
+  #runNext(): void {
+    const { executionsAtOnce = Number.POSITIVE_INFINITY } = this.#options;
+    while (this.#underWay < executionsAtOnce) {
+      const next = this.#line.shift();
+      if (!next) return;
+      // Stopped while it waited, or with the process.
+      if (next.stop.signal.aborted) continue;
+      this.#underWay += 1;
+      void this.#run(next).finally(() => {
+        this.#underWay -= 1;
+        this.#runNext();
+      });
+    }
   }
 
   async #stopExecution(input: { executionArn: string; error?: string; cause?: string }): Promise<object> {
@@ -215,9 +253,7 @@ export class StepFunctions {
     return { stopDate: running.record.stopDate };
   }
 
-  async #run(record: ExecutionRecord): Promise<void> {
-    const stop = new AbortController();
-    this.#running.set(record.name, { record, stop });
+  async #run({ record, stop }: RunningExecution): Promise<void> {
     try {
       const output = await this.#runMachine(this.#main, JSON.parse(record.input), record, stop.signal);
       if (!stop.signal.aborted)

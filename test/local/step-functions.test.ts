@@ -68,6 +68,7 @@ async function machine(
   answers: typeof results = {},
   dataDir = temporaryFolder(),
   top: object = {},
+  executionsAtOnce?: number,
 ) {
   results = answers;
   calls = new Inbox();
@@ -76,7 +77,7 @@ async function machine(
   const definition = JSON.parse(JSON.stringify({ StartAt: Object.keys(States)[0], States, ...top }));
   endpoint = await startTestEndpoint({
     dataDir,
-    stateMachine: { arn: STATE_MACHINE_ARN, definition },
+    stateMachine: { arn: STATE_MACHINE_ARN, definition, executionsAtOnce },
     invoke,
     onWorkflowFailure: async (event) => failures.put(event),
   });
@@ -430,6 +431,36 @@ describe('a new life on the same folder', () => {
     await succeed(token, 'again');
     expect(await end(unfinished)).toMatchObject({ status: 'SUCCEEDED', output: '"again"' });
     expect(await describeExecution(finished)).toMatchObject({ status: 'SUCCEEDED', output: '"done"' });
+  });
+
+  test('runs as many as may at once, the others one after the other, in their order', async () => {
+    const names = ['h', 'a', 'g', 'b', 'f', 'c'];
+    const one = { Work: waitingTask('work') };
+    const dataDir = await machine(one, {}, temporaryFolder(), {}, 2);
+    const arns: string[] = [];
+    for (const name of names) arns.push(await start({ name }, name));
+    const worked = () => calls.items.map(({ payload }) => payload.input.name);
+    await calls.next(({ payload }) => payload.input.name === 'a');
+    expect(worked()).toEqual(['h', 'a']);
+    expect(await describeExecution(arns[5] ?? '')).toMatchObject({ status: 'RUNNING' });
+    await sfn.send(new StopExecutionCommand({ executionArn: arns[2] ?? '' }));
+    expect(await describeExecution(arns[2] ?? '')).toMatchObject({ status: 'ABORTED' });
+    await endpoint.close();
+
+    await machine(one, {}, dataDir, {}, 2);
+    await endpoint.resume();
+    const late = await start({ name: 'late' }, 'late');
+    const order = ['h', 'a', 'b', 'f', 'c', 'late'];
+    for (const [index, name] of order.entries()) {
+      const { payload } = await calls.next((call) => call.payload.input.name === name);
+      if (index === 0) await calls.next((call) => call.payload.input.name === order[1]);
+      // One more runs beside it; the next begins only when this one has ended.
+      expect(worked()).toEqual(order.slice(0, index + 2));
+      await succeed(payload.token, name);
+      await end(name === 'late' ? late : (arns[names.indexOf(name)] ?? ''));
+      const following = order[index + 2];
+      if (following) await calls.next((call) => call.payload.input.name === following);
+    }
   });
 
   /** As a kill leaves it between the end of an execution and the word of it. */

@@ -25,7 +25,7 @@ export const typical = {
 export const counted = {
   functionInvocations: 17,
   dynamodbWrites: 70,
-  dynamodbReads: 51,
+  dynamodbReads: 53,
   webSocketPosts: 13,
   s3Writes: 5,
   s3Reads: 6,
@@ -77,7 +77,7 @@ const ITEM = 2;
 
 const prod = environments.find(({ name }) => name === 'prod');
 if (!prod?.limits.concurrency) throw new Error('prod has no limits of concurrency');
-const { concurrency, requestsPerSecond } = prod.limits;
+const { concurrency, openExecutions, requestsPerSecond } = prod.limits;
 /** Seconds that `POST /execute` waits for the end unless it is asked not to, as the page does. */
 const WAIT = 20;
 /** The upkeep looks every minute at each running task, ten at once, and has 55 seconds for it. */
@@ -130,6 +130,13 @@ export const quotas: Quota[] = [
     quota: requestsPerSecond,
     each: execution.httpRequests,
     of: 'requests',
+    ours: true,
+  },
+  {
+    name: 'prod: `openExecutions`',
+    quota: openExecutions,
+    each: execution.taskSeconds,
+    of: 'seconds under way',
     ours: true,
   },
   {

@@ -15,6 +15,9 @@ import { recordCalls } from './record-calls.ts';
 export interface ProductOptions {
   env?: Record<string, string>;
   warmSandboxes?: number;
+  /** Executions that run, and that may wait for their turn. */
+  executionsAtOnce?: number;
+  queuedExecutions?: number;
   /** Milliseconds from RunTask to the start of a sandbox. */
   sandboxStartDelay?(): number;
   /** Milliseconds from an upload to the event that tells of it. */
@@ -66,6 +69,8 @@ export interface Follower {
 export async function startProduct({
   env = {},
   warmSandboxes = 0,
+  executionsAtOnce = 20,
+  queuedExecutions = 100,
   sandboxStartDelay,
   uploadEventDelay,
   onAnswer,
@@ -87,6 +92,8 @@ export async function startProduct({
       dataDir,
       sandbox: 'auto',
       warmSandboxes,
+      executionsAtOnce,
+      queuedExecutions,
       hasModel: true,
     },
     { sandboxStartDelay, uploadEventDelay, onAnswer },

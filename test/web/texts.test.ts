@@ -90,6 +90,8 @@ describe('progress', () => {
 
   it('says where an execution stands', () => {
     expect(progress(at({}))).toBe('Waiting to begin.');
+    expect(progress(at({ place_in_line: 3 }))).toBe('Waiting for its turn: number 3 in line.');
+    expect(announcement(at({ place_in_line: 3 }))).toBe('Waiting to begin.');
     expect(progress(at({ status: 'running', results: [attempt({ status: 'generating' })] }))).toBe(
       'Attempt 1 of 5: the model is writing code.',
     );

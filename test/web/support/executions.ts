@@ -26,6 +26,7 @@ export const execution = (given: Partial<Execution> = {}): Execution => ({
   tests: null,
   results: [],
   final_result: null,
+  place_in_line: null,
   usage: null,
   sequence: 0,
   ticket: 'ticket',

@@ -67,6 +67,8 @@ class Follower {
   async run(): Promise<void> {
     this.listener.onConnection('connecting');
     await this.untilReached(() => this.readSnapshot());
+    // What goes wrong there goes wrong here too.
+    this.followLine().catch(() => undefined);
     let failures = 0;
     while (this.goesOn()) {
       const heard = await this.listen();
@@ -81,6 +83,16 @@ class Follower {
     }
     this.signal.throwIfAborted();
     this.listener.onConnection('ended');
+  }
+
+  /** While an execution waits for its turn no event comes: it is asked for its place in line. */
+  private async followLine(): Promise<void> {
+    while (this.state?.status === 'queued' && this.state.place_in_line !== null) {
+      await this.wait(this.pace.poll);
+      const { status, place_in_line } = await this.client.execution(this.id, this.signal);
+      if (status !== 'queued') return;
+      if (this.state?.status === 'queued') this.set({ ...this.state, place_in_line });
+    }
   }
 
   private goesOn(): boolean {

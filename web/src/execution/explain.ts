@@ -62,13 +62,17 @@ export function whyFailed(attempt: AttemptState, timeout: number): string {
   }
 }
 
+const WAITING = 'Waiting to begin.';
+
 /** Where an execution stands. */
 export function progress(execution: ExecutionState): string {
   const attempt = execution.results.at(-1);
   const number = attempt ? `Attempt ${attempt.attempt} of ${execution.max_retries}` : '';
   switch (execution.status) {
     case 'queued':
-      return 'Waiting to begin.';
+      return execution.place_in_line === null
+        ? WAITING
+        : `Waiting for its turn: number ${execution.place_in_line} in line.`;
     case 'running':
       if (!attempt) return 'Starting.';
       if (attempt.status === 'failed') return `${number}: failed; the next one begins.`;
@@ -88,6 +92,8 @@ const HEARD = 200;
 /** The same for those who hear it, with the reason of a failure: once, when the next attempt begins or at the end. */
 export function announcement(execution: ExecutionState): string {
   const { status, results, timeout } = execution;
+  // Nobody wants to hear the line count down.
+  if (status === 'queued') return WAITING;
   const failed = results.findLast((attempt) => attempt.status === 'failed');
   const begins = status === 'running' && results.at(-1)?.status === 'generating';
   if (!failed || !(begins || status === 'failed')) return progress(execution);

@@ -1,0 +1,47 @@
+/**
+ * The line in which stored executions wait for their workflow to begin their first attempt, and its bound: no more are
+ * taken on than MAX_OPEN_EXECUTIONS, which is counted in the same writes that begin and end executions.
+ */
+import { config } from './config.ts';
+import { Problem } from './errors.ts';
+import { countOpenExecutions, listQueuedIds } from './store.ts';
+
+/** Seconds after which a refused caller may try again. */
+const RETRY_AFTER = 10;
+/** Milliseconds for which the line is taken to stand as it was read: many may ask for their places at once. */
+const FRESH_FOR = 500;
+
+let turn: Promise<unknown> = Promise.resolve();
+
+/** Stores an execution if one more can be taken on; one after the other, so that no two have the last place. @throws Problem */
+export function joinLine<T>(store: () => Promise<T>): Promise<T> {
+  const most = config.maxOpenExecutions;
+  if (most === 0) return store();
+  const joined = turn.then(async () => {
+    if ((await countOpenExecutions()) >= most) {
+      const detail = `${most} executions are under way or waiting for their turn, as many as are taken on. Try again later.`;
+      throw new Problem(503, 'queue-full', 'Queue full', detail, [], { 'retry-after': String(RETRY_AFTER) });
+    }
+    return store();
+  });
+  turn = joined.catch(() => undefined);
+  return joined;
+}
+
+let line: { at: number; ids: Promise<string[]> } | undefined;
+
+/** The place of a queued execution in the line: 1 for the next to begin. */
+export async function placeInLine(executionId: string): Promise<number> {
+  const now = performance.now();
+  if (!line || now - line.at > FRESH_FOR) {
+    const ids = listQueuedIds();
+    line = { at: now, ids };
+    ids.catch(() => {
+      line = undefined;
+    });
+  }
+  const ids = await line.ids;
+  const index = ids.indexOf(executionId);
+  // One that is not there yet has come since.
+  return index < 0 ? ids.length + 1 : index + 1;
+}
