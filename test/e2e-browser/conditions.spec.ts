@@ -66,7 +66,7 @@ describe.skipIf(!findChromium())('the page under other conditions', () => {
 
   test('what was seen is there without a connection', async () => {
     const { page, close } = await open({ serviceWorkers: 'allow' });
-    await page.getByText('Settings').click();
+    await page.getByText('Settings', { exact: true }).click();
     await page.getByLabel('Policy').selectOption('standard');
     const csv = 'with open("kept.csv", "w") as file:\n    file.write("word\\nkept\\n")';
     await start(page, 'Be remembered', `${csv}\nprint("remembered")`);

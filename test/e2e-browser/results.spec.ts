@@ -281,7 +281,7 @@ open('large.png', 'wb').write(png)`,
 
   test('the label of the tests leads to their editor', async () => {
     const { page, close } = await open('/');
-    await page.getByText('Settings').click();
+    await page.getByText('Settings', { exact: true }).click();
     await page.locator('details .monaco-editor').waitFor();
     await page.locator('label', { hasText: 'Tests' }).click();
     await page.keyboard.type('assert True');

@@ -203,7 +203,7 @@ describe.skipIf(!findChromium())('an execution in the browser', () => {
     product.model.reply(python('def double(x):\n    return x'));
     const { page, close } = await open();
     await page.getByLabel(TASK).fill('Double a number');
-    await page.getByText('Settings').click();
+    await page.getByText('Settings', { exact: true }).click();
     await page.getByLabel('Attempts at most').fill('1');
     await page.getByLabel('Seconds a run may take').fill('7');
     await page.getByLabel('Policy').selectOption('standard');
@@ -228,7 +228,7 @@ describe.skipIf(!findChromium())('an execution in the browser', () => {
       python('print("done")'),
     );
     const { page, close } = await open({ colorScheme });
-    await page.getByText('Settings').click();
+    await page.getByText('Settings', { exact: true }).click();
     await page.locator('details .monaco-editor').waitFor();
     await expectAccessible(page);
     await page.getByLabel(TASK).fill(`Be accessible in ${colorScheme}`);
