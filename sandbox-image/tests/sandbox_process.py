@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from mailbox_server import Mailbox
+from sandbox import landlock
 from sandbox.artifacts import upload_name
+from sandbox.disk import LARGEST_FOLDER
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
+NOBODY_NEEDS = "needs root, a Python that every user can read, and Landlock"
 _PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'sandbox'])"
 
 
@@ -42,9 +45,9 @@ class SandboxProcess:
         **environment: str,
     ) -> None:
         self.mailbox = Mailbox(expires_in)
-        # Where the program mounts no tmpfs, it is to have one all the same: a disk is slow to be cleaned.
-        in_memory = "mounts" in without and os.access("/dev/shm", os.W_OK)
-        self.work_dir = tempfile.mkdtemp(prefix="sandbox-test-", dir="/dev/shm" if in_memory else None)
+        self.work_dir = tempfile.mkdtemp(
+            prefix="sandbox-test-", dir=_memory() if "mounts" in without else None
+        )
         os.chmod(self.work_dir, 0o711)
         self._numbers = itertools.count(1)
         source, python = ROOT, sys.executable
@@ -138,6 +141,11 @@ def can_be_nobody() -> bool:
     return os.geteuid() == 0 and python_for_all() is not None
 
 
+def nobody_runs_code() -> bool:
+    """Whether a sandbox without privileges also runs what it is given: not without Landlock."""
+    return can_be_nobody() and landlock.version() > 0
+
+
 def python_for_all() -> str | None:
     """A Python 3.11 or newer that nobody can run."""
     candidates = [sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"]
@@ -148,6 +156,17 @@ def python_for_all() -> str | None:
                 [python, "-c", check], user=NOBODY, group=NOBODY, stderr=subprocess.DEVNULL
             ).returncode:
                 return python
+    return None
+
+
+def _memory() -> str | None:
+    """Where the program mounts no tmpfs it is to have one all the same, with room for what an attempt may
+    write and more: a disk is slow to be cleaned.
+    """
+    with contextlib.suppress(OSError):
+        shared = os.statvfs("/dev/shm")
+        if os.access("/dev/shm", os.W_OK) and shared.f_bavail * shared.f_frsize > 2 * LARGEST_FOLDER:
+            return "/dev/shm"
     return None
 
 

@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 from mailbox_server import SECRET
 from sandbox import disk, seccomp
-from sandbox_process import SandboxProcess, can_be_nobody, is_alive
+from sandbox_process import NOBODY_NEEDS, SandboxProcess, is_alive, nobody_runs_code
 
 # Says for each attempt of an attack how it ended; `syscall` is what no library stands in front of.
 PRELUDE = """\
@@ -647,12 +647,12 @@ class DiskAttackWithoutMountsTest(DiskAttackTest):
     without = ("mounts",)
 
 
-@unittest.skipUnless(can_be_nobody(), "needs root, and a Python that every user can read")
+@unittest.skipUnless(nobody_runs_code(), NOBODY_NEEDS)
 class DiskAttackOnNobodyTest(DiskAttackTest):
     as_nobody = True
 
 
-@unittest.skipUnless(can_be_nobody(), "needs root, and a Python that every user can read")
+@unittest.skipUnless(nobody_runs_code(), NOBODY_NEEDS)
 class DiskAttackOnNobodyWithoutMountsTest(DiskAttackTest):
     as_nobody = True
     without = ("mounts",)
@@ -681,7 +681,7 @@ class UsageTest(unittest.TestCase):
             self.assertTrue(disk.Usage("/tmp", False).is_too_large())
 
 
-@unittest.skipUnless(can_be_nobody(), "needs root, and a Python that every user can read")
+@unittest.skipUnless(nobody_runs_code(), NOBODY_NEEDS)
 class AttackOnNobodyTest(AttackTest):
     """The same attacks on a supervisor without privileges."""
 
