@@ -27,13 +27,19 @@ afterAll(async () => {
 let stop = () => {};
 afterEach(() => stop());
 
-/** Follows to the end. */
-function follow(id: string): Promise<{ states: ExecutionState[]; connections: Connection[] }> {
+/** Follows to the end; `onState` hears of each state. */
+function follow(
+  id: string,
+  onState: (state: ExecutionState) => void = () => {},
+): Promise<{ states: ExecutionState[]; connections: Connection[] }> {
   const states: ExecutionState[] = [];
   const connections: Connection[] = [];
   return new Promise((resolve, reject) => {
     stop = followExecution(client, id, {
-      onState: (state) => states.push(state),
+      onState: (state) => {
+        states.push(state);
+        onState(state);
+      },
       onConnection: (connection) => {
         connections.push(connection);
         if (connection === 'ended') resolve({ states, connections });
@@ -45,9 +51,16 @@ function follow(id: string): Promise<{ states: ExecutionState[]; connections: Co
 
 describe('the client', () => {
   test('follows an execution live to the state that the API tells', async () => {
-    product.model.reply(python('print(1 / 0)'), python('print("done")'));
+    // The model does not write before the page has seen that it is asked.
+    let write = () => {};
+    const gate = new Promise<void>((resolve) => {
+      write = resolve;
+    });
+    product.model.reply({ text: python('print(1 / 0)'), gate }, python('print("done")'));
     const { execution_id } = await client.execute({ prompt: 'Divide' });
-    const { states, connections } = await follow(execution_id);
+    const { states, connections } = await follow(execution_id, ({ results }) => {
+      if (results[0]?.status === 'generating') write();
+    });
     expect(connections).toEqual(['connecting', 'live', 'ended']);
     const statuses = states.map(({ results }) => results.map(({ status }) => status).join());
     expect(statuses).toEqual(expect.arrayContaining(['generating', 'failed', 'failed,running']));

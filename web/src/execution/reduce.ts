@@ -58,12 +58,17 @@ function apply(state: ExecutionState, event: ExecutionEvent): ExecutionState {
   switch (event.type) {
     case 'execution.started':
     case 'execution.finished':
-      return { ...state, ...event.execution };
+      return { ...state, ...event.execution, place_in_line: null };
     case 'sandbox.ready':
       return { ...state, isolation: event.isolation };
     case 'attempt.started':
       return withAttempt(
-        { ...state, status: 'running', attempts: Math.max(state.attempts, event.attempt) },
+        {
+          ...state,
+          status: 'running',
+          place_in_line: null,
+          attempts: Math.max(state.attempts, event.attempt),
+        },
         {
           ...newAttempt(event.attempt, event.at),
           total_attempts: event.total_attempts,
