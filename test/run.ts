@@ -5,7 +5,8 @@
  * Ends with the sum of what the runners reported, and with exit code 1 if anything failed or a runner did not report.
  * With TEST_REPORT=FILE the sum is written there as JSON.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -20,16 +21,29 @@ interface Result {
 
 const folder = mkdtempSync(path.join(tmpdir(), 'test-report-'));
 
-function run(command: string, args: string[]): boolean {
-  const { status, error } = spawnSync(command, args, { stdio: 'inherit' });
-  if (error) process.stderr.write(`${command}: ${error.message}\n`);
-  return status === 0;
+/** Whether the command ended well. What it writes is shown as it comes or, `held`, all at its end. */
+async function run(command: string, args: string[], { held = false } = {}): Promise<boolean> {
+  const child = spawn(command, args, {
+    stdio: ['inherit', held ? 'pipe' : 'inherit', held ? 'pipe' : 'inherit'],
+  });
+  const pieces: Buffer[] = [];
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (piece: Buffer) => pieces.push(piece));
+  try {
+    const [status] = await once(child, 'close');
+    return status === 0;
+  } catch (error) {
+    process.stderr.write(`${command}: ${(error as Error).message}\n`);
+    return false;
+  } finally {
+    process.stdout.write(Buffer.concat(pieces));
+  }
 }
 
-function runVitest(config: string): Result {
+async function runVitest(config: string): Promise<Result> {
   const file = path.join(folder, 'vitest.json');
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
-  const ok = run(process.execPath, [
+  const ok = await run(process.execPath, [
     'node_modules/vitest/vitest.mjs',
     'run',
     '--config',
@@ -44,16 +58,21 @@ function runVitest(config: string): Result {
 
 async function runPython(): Promise<Result> {
   const file = path.join(folder, 'python.json');
-  const ok = run(await findPython(), ['sandbox-image/tests/run.py', '--report', file]);
+  const args = ['sandbox-image/tests/run.py', '--report', file];
+  const ok = await run(await findPython(), args, { held: true });
   return { ok, ...JSON.parse(readFileSync(file, 'utf8')) };
+}
+
+/** Vitest leaves a core idle, on which the tests of the sandbox run beside it. */
+async function runAll(): Promise<Result[]> {
+  const [python, vitest] = await Promise.all([runPython(), runVitest('vitest.config.ts')]);
+  return [python, vitest, await runVitest('vitest.recorded.config.ts')];
 }
 
 try {
   process.env.RECORD_AWS_CALLS = path.join(folder, 'calls.jsonl');
   const [suite] = process.argv.slice(2);
-  const results = suite
-    ? [runVitest(`vitest.${suite.replace('--', '')}.config.ts`)]
-    : [await runPython(), runVitest('vitest.config.ts'), runVitest('vitest.recorded.config.ts')];
+  const results = suite ? [await runVitest(`vitest.${suite.replace('--', '')}.config.ts`)] : await runAll();
   const total = (field: 'passed' | 'failed' | 'skipped') =>
     results.reduce((sum, result) => sum + result[field], 0);
   const sum = { passed: total('passed'), failed: total('failed'), skipped: total('skipped') };
