@@ -110,6 +110,16 @@ class ImportTest(PolicyTestCase):
         )
         self.assert_each("native-code", "import numpy as np\nnp.ctypeslib.load_library")
 
+    def test_data_sets_that_are_downloaded(self) -> None:
+        self.assert_each(
+            "network",
+            "import sklearn.datasets as data\ndata.fetch_california_housing()",
+            "import seaborn as sns\nsns.load_dataset('iris')",
+            "import statsmodels.api as sm\nsm.datasets.get_rdataset('iris')",
+        )
+        self.assert_violations("from sklearn.datasets import fetch_openml, load_iris", (1, "network"))
+        self.assert_violations("from sklearn.datasets import load_iris, make_blobs\nload_iris()")
+
     def test_every_way_to_import_by_name(self) -> None:
         self.assert_each(
             "dynamic-import",
