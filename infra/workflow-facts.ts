@@ -62,9 +62,9 @@ export const facts: Facts = {
     '$.start.manifest_url': 4_096,
   },
   entered: (() => {
-    const { maxRetries: attempts, runs, sandboxStarts } = LIMITS;
+    const { maxRetries: attempts, lossesInAll, sandboxStarts } = LIMITS;
     // Once at first, and for each sandbox that is lost; as often again for those that are lost while nothing runs in them.
-    const rounds = 1 + 2 * attempts * (runs - 1);
+    const rounds = 1 + 2 * lossesInAll;
     const starts = rounds * sandboxStarts;
     const prepared = attempts + rounds;
     return {
@@ -84,7 +84,7 @@ export const facts: Facts = {
       CodeAllowed: prepared,
       RejectCode: attempts,
       RunCode: prepared,
-      RecoverRun: attempts * runs,
+      RecoverRun: lossesInAll,
       AfterAttempt: prepared,
       AttemptsOver: rounds,
     };

@@ -228,7 +228,8 @@ const attemptsBranch = machine({
       Next: 'AfterAttempt',
     },
     RecoverRun: {
-      Comment: 'Takes a result that came late, or has the same attempt run again in a new sandbox, once.',
+      Comment:
+        'Takes a result that came late, or has the same attempt run again in a new sandbox, a few times at most.',
       ...call('RecoverRun', { execution_id, attempt: from('$.attempt'), failure: from('$.failure') }),
       ...ANSWER,
       Next: 'AfterAttempt',

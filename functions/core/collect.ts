@@ -9,7 +9,7 @@ import {
   receivedResultSchema,
   uploadedArtifactSchema,
 } from './contract.ts';
-import { ConditionFailed, MalformedUpload } from './errors.ts';
+import { ConditionFailed, MalformedUpload, SandboxLost } from './errors.ts';
 import { type Artifact, isFinal, type SkippedArtifact } from './execution.ts';
 import { endAttempt, type Verdict } from './lifecycle.ts';
 import { logger } from './logger.ts';
@@ -101,7 +101,9 @@ async function collectResultOf(execution: ExecutionRecord, attempt: AttemptRecor
     if (!verdict || !attempt.task_token) return;
     await succeedTask(attempt.task_token, verdict);
   } catch (error) {
-    if (!(error instanceof MalformedUpload) || !attempt.task_token) throw error;
+    if (!attempt.task_token) throw error;
+    if (error instanceof SandboxLost) return loseTask(attempt.task_token, error.message);
+    if (!(error instanceof MalformedUpload)) throw error;
     // A sandbox that talks nonsense is as good as gone.
     logger.error('malformed result', { error: error.message });
     await loseTask(attempt.task_token, 'The sandbox sent a malformed result.');
@@ -111,7 +113,7 @@ async function collectResultOf(execution: ExecutionRecord, attempt: AttemptRecor
 /**
  * Looks into the mailbox for the result of an attempt's run and, if it is there, ends the attempt with it.
  * Gives null if there is no result.
- * @throws MalformedUpload
+ * @throws MalformedUpload, and SandboxLost if the sandbox could not do its part
  */
 export async function takeResult(
   execution: ExecutionRecord,
@@ -124,7 +126,7 @@ export async function takeResult(
 /**
  * Looks for the result of a run that has just been asked for, and for the word that it began, for a short while. Gives
  * null if it is not there by then, or was taken in by CollectResult: that answers the workflow.
- * @throws MalformedUpload
+ * @throws MalformedUpload, and SandboxLost if the sandbox could not do its part
  */
 export async function lookForResult(
   execution: ExecutionRecord,
@@ -149,12 +151,16 @@ async function hasStarted(attempt: AttemptRecord): Promise<boolean> {
   return key ? (await uploadSize(key)) !== null : false;
 }
 
-/** @throws MalformedUpload */
+/** @throws MalformedUpload, and SandboxLost if the sandbox could not do its part */
 async function readResult(attempt: AttemptRecord): Promise<ReceivedResult | null> {
   if (!attempt.sandbox_id) return null;
   const result = await readUpload(resultKey(attempt.sandbox_id, jobId(attempt)), receivedResultSchema);
   if (result && result.job_id !== jobId(attempt)) {
     throw new MalformedUpload(`result of job ${result.job_id}`);
+  }
+  if (result && !result.success && result.error_category === 'sandbox_error') {
+    const reason = (result.error ?? 'no reason was given').replace(/^SandboxError: /, '');
+    throw new SandboxLost(reason, (result.execution_time ?? 0) > 0);
   }
   return result;
 }

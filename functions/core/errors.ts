@@ -5,9 +5,16 @@ export class ConditionFailed extends Error {
   override readonly name = 'ConditionFailed';
 }
 
-/** The sandbox of a waiting run is gone. `RunCode` catches it in infra/workflow.ts. */
+/** The sandbox of a waiting run is gone, or of no use. `RunCode` catches it in infra/workflow.ts. */
 export class SandboxLost extends Error {
   override readonly name = 'SandboxLost';
+  constructor(
+    message: string,
+    /** The sandbox itself told so: whether the program was running then. */
+    readonly whileRunning?: boolean,
+  ) {
+    super(message);
+  }
 }
 
 /**

@@ -28,8 +28,10 @@ export const LIMITS = {
   timeout: 300,
   /** Files that an attempt may hand over: how many, bytes of one and of all, characters of a name. */
   artifacts: { files: 20, fileBytes: 10 * MIB, totalBytes: 25 * MIB, name: 200 },
-  /** sandboxes that an attempt is run in, if it is lost with one */
-  runs: 2,
+  /** sandboxes that may be lost with an attempt: while its program runs, and before; those that we end do not count */
+  losses: 3,
+  /** sandboxes that may be lost in one execution, over all its attempts: a workflow has so many steps and no more */
+  lossesInAll: 10,
   /** starts that are tried for one sandbox before the execution is given up; the workflow waits between them */
   sandboxStarts: 8,
 } as const;

@@ -207,6 +207,7 @@ export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRe
     execution_id,
     locals: {},
     run: 1,
+    lossesInAll: last?.lossesInAll ?? 0,
   };
   try {
     await createAttempt(record);

@@ -135,9 +135,9 @@ export async function stopSandbox(sandboxId: string, reason: string): Promise<vo
   if (sandbox?.task_arn) await stopTask(sandbox.task_arn, reason);
 }
 
-async function markStopped(sandboxId: string): Promise<SandboxRecord | undefined> {
+async function markStopped(sandboxId: string, withdrawn = false): Promise<SandboxRecord | undefined> {
   try {
-    return await setSandboxStopped(sandboxId);
+    return await setSandboxStopped(sandboxId, { withdrawn });
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;
     return getSandbox(sandboxId);
@@ -155,9 +155,12 @@ export async function stopTask(taskArn: string, reason: string): Promise<void> {
   }
 }
 
-/** A sandbox's task has ended: fails the run that waits for it, so that the same attempt is run again elsewhere. */
-export async function loseSandbox(sandboxId: string, reason: string): Promise<void> {
-  const sandbox = await markStopped(sandboxId);
+/**
+ * A sandbox's task has ended: fails the run that waits for it, so that the same attempt is run again elsewhere. `withdrawn`:
+ * not by itself, nor by what ran in it.
+ */
+export async function loseSandbox(sandboxId: string, reason: string, withdrawn = false): Promise<void> {
+  const sandbox = await markStopped(sandboxId, withdrawn);
   const execution = sandbox?.execution_id ? await getExecution(sandbox.execution_id) : undefined;
   if (!execution || execution.sandbox_id !== sandboxId || execution.attempts === 0) return;
   const attempt = await getAttempt(execution.execution_id, execution.attempts);

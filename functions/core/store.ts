@@ -105,8 +105,13 @@ export interface AttemptRecord {
   checked_at: string | null;
   run_started_at: string | null;
   finished_at: string | null;
-  /** How many sandboxes this attempt has been given: 1, or 2 after the first died. */
+  /** How many sandboxes this attempt has been given: 1, and one more for each that was lost. */
   run: number;
+  /** Of them, those that were lost by themselves while the program ran, and otherwise. */
+  crashes?: number;
+  losses?: number;
+  /** Both, over this attempt and those before it. */
+  lossesInAll?: number;
   sandbox_id?: string;
   task_token?: string;
 }
@@ -154,6 +159,8 @@ export interface SandboxRecord {
   /** What its task is asked of first. */
   capacity_provider?: CapacityProvider;
   task_arn?: string;
+  /** It did not end by itself, nor by what ran in it: its machine was taken away. */
+  withdrawn?: boolean;
   start_tries: number;
   isolation?: Record<string, string>;
   /** Its Python's version. */
@@ -522,10 +529,16 @@ export function setTaskToken({ execution_id, attempt }: AttemptRecord, sandboxId
   });
 }
 
-/** Sends an unfinished run to another sandbox. @throws ConditionFailed if the run has ended or was sent on before. */
-export function sendToAnotherSandbox({ execution_id, attempt, run }: AttemptRecord) {
+/**
+ * Sends an unfinished run to another sandbox, and counts why. @throws ConditionFailed if the run has ended or was sent on
+ * before.
+ */
+export function sendToAnotherSandbox(
+  { execution_id, attempt, run }: AttemptRecord,
+  counts: Pick<AttemptRecord, 'crashes' | 'losses' | 'lossesInAll'> = {},
+) {
   return update<AttemptRecord>(attemptKey(execution_id, attempt), {
-    set: { status: 'waiting', run: run + 1, run_started_at: null },
+    set: { ...counts, status: 'waiting', run: run + 1, run_started_at: null },
     remove: ['sandbox_id', 'task_token'],
     where: { status: ['waiting', 'running'], run: [run] },
   });
@@ -677,9 +690,9 @@ export function claimSandbox(id: string, executionId: string) {
 }
 
 /** With `unclaimed` only one of the warm pool. @throws ConditionFailed if it had stopped before, or has been claimed */
-export function setSandboxStopped(id: string, { unclaimed = false } = {}) {
+export function setSandboxStopped(id: string, { unclaimed = false, withdrawn = false } = {}) {
   return update<SandboxRecord>(sandboxKey(id), {
-    set: { status: 'stopped' },
+    set: { status: 'stopped', withdrawn: withdrawn || undefined },
     remove: ['work', 'work_at'],
     where: { status: ['starting', 'ready'], ...(unclaimed && { execution_id: undefined }) },
   });

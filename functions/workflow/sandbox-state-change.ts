@@ -8,11 +8,16 @@ const eventSchema = z.object({
   detail: z.object({
     lastStatus: z.string(),
     group: z.string(),
+    stopCode: z.string().optional(),
     stoppedReason: z.string().optional(),
   }),
 });
 
+/** A restart of the local runtime, the end of a Spot task, upkeep of Fargate, somebody with the console. */
+const WITHDRAWN = ['TerminationNotice', 'SpotInterruption', 'ServiceSchedulerInitiated', 'UserInitiated'];
+
 export const handler = workflowHandler(eventSchema, async ({ detail }): Promise<void> => {
   if (detail.lastStatus !== 'STOPPED') return;
-  await loseSandbox(detail.group, detail.stoppedReason ?? 'The task of the sandbox has stopped.');
+  const { group, stopCode = '', stoppedReason = 'The task of the sandbox has stopped.' } = detail;
+  await loseSandbox(group, stoppedReason, WITHDRAWN.includes(stopCode));
 });

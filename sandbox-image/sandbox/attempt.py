@@ -5,8 +5,8 @@ it the job, takes what it writes, keeps the time, watches the size of its folder
 it is left. Whatever comes from the child may be forged, except that it has tests attested only by a nonce
 that it does not get before its code has ended.
 
-The time limit runs from the moment the code begins, tests and figures included. Nothing that a child says
-moves it, and nothing that is sent to it is waited for.
+The time limit runs from the moment the code begins, tests and figures included, and stands still while this
+process is stopped. Nothing that a child says moves it, and nothing that is sent to it is waited for.
 """
 
 import contextlib
@@ -33,6 +33,7 @@ TRACE_SECONDS = 0.25  # to write down where it is before it is killed
 TRACE_PAUSE_SECONDS = 0.02  # with nothing more written, the trace is complete
 END_SECONDS = 5.0  # between SIGKILL and the end
 CHECK_SECONDS = 0.05  # between looks at what was written
+STALL_SECONDS = 1.0  # of sleep beyond what was wanted: this process was stopped, or its machine was
 CHUNK_SECONDS = 0.5  # between pieces of output handed on
 _PIPE_BYTES = 1024 * 1024
 _LONGEST_TRACE = 64 * 1024
@@ -148,6 +149,10 @@ class Attempt:
         """Whether the child has received its job."""
         return self._ending.taken
 
+    def seconds_running(self) -> float:
+        """Since the code began; 0 if it has not."""
+        return time.monotonic() - self._begun_at if self._ending.begun else 0.0
+
     def close(self) -> None:
         """Gives its descriptors back; a child that still waits for a job then ends."""
         os.close(self._output_fd)
@@ -162,11 +167,15 @@ class Attempt:
             if self._channel in selector.get_map():
                 wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._to_send else 0)
                 selector.modify(self._channel, wanted, self._serve_channel)
-            for key, _ in selector.select(max(wake_at - time.monotonic(), 0)):
+            wake_at = max(wake_at, time.monotonic())
+            events = selector.select(wake_at - time.monotonic())
+            now = time.monotonic()
+            if now - wake_at > STALL_SECONDS:  # the program may have been, too
+                self._deadline += now - wake_at
+            for key, _ in events:
                 if key.data() == b"":
                     selector.unregister(key.fileobj)
-            now = time.monotonic()
-            if now >= self._deadline:
+            if now >= self._deadline and self._ending.status is None:
                 self._at_deadline()
             if now >= next_check:
                 next_check = now + CHECK_SECONDS

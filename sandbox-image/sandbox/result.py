@@ -55,8 +55,8 @@ def build(job: Job, ending: Ending, harvest: Harvest, memory_bytes: int) -> Resu
     return result
 
 
-def sandbox_error(job_id: str, reason: str) -> Result:
-    """The result of a job that could not be run, through no fault of its code."""
+def sandbox_error(job_id: str, reason: str, seconds: float = 0.0) -> Result:
+    """The result of a job that could not be run to its end; its code ran for so many seconds, if at all."""
     return {
         **_no_error(),
         "job_id": job_id,
@@ -65,7 +65,7 @@ def sandbox_error(job_id: str, reason: str) -> Result:
         "error": f"SandboxError: {reason}"[: failure.LONGEST_ERROR],
         "output": "",
         "output_truncated": False,
-        "execution_time": 0.0,
+        "execution_time": seconds,
         "exit_code": None,
         "signal": None,
         "artifacts": [],

@@ -9,8 +9,8 @@ or the manifest are bad, the manifest or its URLs have expired, or the mailbox c
 
 An attempt is prepared (forked and confined) ahead of its job, so that the job costs no more than its code.
 A prepared attempt or a zygote that has died meanwhile is replaced and the job run once more; had the child
-taken it, the result is a sandbox_error: no code is run twice. One thread looks for jobs, one uploads in
-order, this one does the rest.
+taken it, the result is a sandbox_error: no sandbox runs a code twice, but another one may. One thread looks
+for jobs, one uploads in order, this one does the rest.
 """
 
 import contextlib
@@ -154,14 +154,17 @@ class _Supervisor:
             return self._collect(job, attempt, ending)
         except ZygoteLost as error:
             self._lose_zygote(error)
-            return result.sandbox_error(job.job_id, str(error)) if attempt.is_taken else None
+            if not attempt.is_taken:
+                return None
+            return result.sandbox_error(job.job_id, str(error), attempt.seconds_running())
         except (
             Exception
         ) as error:  # the last net below all that reads what a child left: none may end the rest
             frames = "".join(traceback.format_tb(error.__traceback__))
             log("error", "what an attempt left cannot be read", type=type(error).__name__, trace=frames)
             self._lose_zygote(ZygoteLost("it may still run what cannot be read"))
-            return result.sandbox_error(job.job_id, "what the program left could not be read")
+            told = "what the program left could not be read"
+            return result.sandbox_error(job.job_id, told, attempt.seconds_running())
 
     def _clean_up(self) -> None:
         """Removes what attempts that are over have left."""

@@ -148,20 +148,6 @@ describe('a sandbox that dies', () => {
     expect(follower.events.filter(({ type }) => type === 'sandbox.ready')).toHaveLength(2);
   });
 
-  test('twice ends the execution, with the reason', async () => {
-    product.model.replyTo('Doomed', LOOPS);
-    const execution = await product.start({ prompt: 'Doomed', timeout: 60 });
-    const follower = await untilRunning(execution);
-    process.kill(sandboxes()[0]?.pid ?? 0, 'SIGKILL');
-    await follower.seen((event) => event.type === 'run.output' && event.run === 2);
-    process.kill(sandboxes()[0]?.pid ?? 0, 'SIGKILL');
-    await follower.ended;
-    follower.close();
-    const ended = await product.get(execution.execution_id);
-    expect(ended).toMatchObject({ status: 'failed', attempts: 1, error_category: 'sandbox_error' });
-    expect(ended.error).toMatch(/sandbox was lost/);
-  });
-
   test('before it has run anything is replaced too', async () => {
     const gate = Promise.withResolvers<void>();
     product.model.replyTo('Lost early', { text: python('print("fine")'), gate: gate.promise });

@@ -88,6 +88,25 @@ describe('kill -9 and restart', () => {
     expect(model.requests).toHaveLength(1);
   });
 
+  test('again and again while the code runs, which is no fault of the code', async () => {
+    model.replyTo(
+      'Kill me often',
+      python('import time\nprint("begun", flush=True)\ntime.sleep(1)\nprint("done")'),
+    );
+    let url = await runtime.start();
+    const execution = await execute(url, { prompt: 'Kill me often', max_retries: 1 });
+    for (const run of [1, 2, 3]) {
+      const follower = followExecution(url, execution);
+      await follower.seen((event) => event.type === 'run.output' && event.run === run);
+      follower.close();
+      await runtime.kill();
+      url = await runtime.start();
+    }
+    const ended = await restartAndFinish(execution);
+    expect(ended).toMatchObject({ status: 'succeeded', attempts: 1 });
+    expect(model.requests).toHaveLength(1);
+  });
+
   test('what had ended stays as it was', async () => {
     model.replyTo('Done before', python('print("kept")'));
     const url = await runtime.start();

@@ -167,6 +167,41 @@ test('RecoverRun takes a result that came late', async () => {
   expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'succeeded', run: 1 });
 });
 
+test('RecoverRun gives up where sandboxes are lost before a program runs, in words; not for withdrawn ones', async () => {
+  const [{ execution_id }, checking] = await waitingWithResult('of a run that is over');
+  const Cause = JSON.stringify({
+    errorType: 'SandboxLost',
+    errorMessage: 'The sandbox has stopped.',
+    trace: [],
+  });
+  const failure = { Error: 'SandboxLost', Cause };
+  let attempt = await store.moveAttempt(checking, 'waiting');
+  const lose = async (number: number, withdrawn: boolean) => {
+    const sandbox_id = `sandbox-lost-${number}`;
+    const now = new Date().toISOString();
+    await store.createSandbox({
+      sandbox_id,
+      execution_id,
+      status: 'ready',
+      created_at: now,
+      expires_at: now,
+      start_tries: 0,
+    });
+    await store.setTaskToken(attempt, sandbox_id, 'token');
+    await store.setSandboxStopped(sandbox_id, { withdrawn });
+    await call('recover-run', { execution_id, attempt: 1, failure });
+    attempt = (await store.getAttempt(execution_id, 1)) ?? attempt;
+  };
+  for (const number of [1, 2, 3, 4]) await lose(number, true);
+  for (const number of [5, 6]) await lose(number, false);
+  expect(attempt).toMatchObject({ status: 'waiting', run: 7, crashes: 0, losses: 2, lossesInAll: 2 });
+  await lose(7, false);
+  expect(attempt).toMatchObject({ status: 'failed', error_category: 'sandbox_error' });
+  expect(attempt.error).toBe(
+    'This program could not be run to its end: 3 sandboxes were lost (the last: The sandbox has stopped). Try again later.',
+  );
+});
+
 test('a sandbox that sends nonsense is replaced', async () => {
   const loops = 'import time\nprint("begun", flush=True)\nwhile True:\n    time.sleep(0.01)';
   product.model.replyTo('Nonsense', python(loops));

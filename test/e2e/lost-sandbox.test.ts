@@ -1,0 +1,98 @@
+/** Parts of a sandbox are killed or stopped while a program runs in it: that is no fault of the program. */
+import { execFile } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { ExecutionEvent } from '../../functions/core/events.ts';
+import { python } from '../support/model-server.ts';
+import { type Product, startProduct } from '../support/product.ts';
+
+let product: Product;
+beforeAll(async () => {
+  product = await startProduct();
+});
+afterAll(() => product.close());
+
+/** The processes that this one's sandboxes consist of. */
+async function processes(): Promise<{ supervisors: number[]; zygotes: number[] }> {
+  const all = await Promise.all(
+    (await readdir('/proc'))
+      .filter((name) => /^\d+$/.test(name))
+      .map(async (pid) => {
+        const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+        const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+        const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+        return { pid: Number(pid), parent: Number(parent), command, isGone: state === 'Z' };
+      }),
+  );
+  const alive = all.filter(({ isGone }) => !isGone);
+  const supervisors = alive
+    .filter(({ parent, command }) => parent === process.pid && command.includes('-m\0sandbox'))
+    .map(({ pid }) => pid);
+  const zygotes = alive
+    .filter(({ parent, command }) => supervisors.includes(parent) && command.includes('zygote'))
+    .map(({ pid }) => pid);
+  return { supervisors, zygotes };
+}
+
+const signal = async (pids: number[], name: NodeJS.Signals) => {
+  expect(pids.length).toBeGreaterThan(0);
+  for (const pid of pids) process.kill(pid, name);
+};
+
+const WAITS = python('import time\nprint("begun", flush=True)\ntime.sleep(1.5)\nprint("done")');
+const begun = (run: number) => (event: ExecutionEvent) => event.type === 'run.output' && event.run === run;
+
+test.each(['zygotes', 'supervisors'] as const)(
+  'SIGKILL of its %s: the same program is run in another sandbox, and no attempt is used up',
+  async (part) => {
+    const prompt = `Kill its ${part}`;
+    product.model.replyTo(prompt, WAITS);
+    const execution = await product.start({ prompt, max_retries: 1 });
+    const follower = product.follow(execution);
+    await follower.seen(begun(1));
+    await signal((await processes())[part], 'SIGKILL');
+    await follower.seen(begun(2));
+    await signal((await processes())[part], 'SIGKILL');
+    await follower.ended;
+    follower.close();
+    const ended = await product.get(execution.execution_id);
+    expect(ended).toMatchObject({
+      status: 'succeeded',
+      attempts: 1,
+      final_result: { output: 'begun\ndone\n' },
+    });
+  },
+);
+
+test('a program that is in a sandbox each time that one dies has failed, and the model may write another', async () => {
+  product.model.replyTo('Deadly', WAITS, python('print("harmless")'));
+  const execution = await product.start({ prompt: 'Deadly', max_retries: 2 });
+  const follower = product.follow(execution);
+  for (const run of [1, 2, 3]) {
+    await follower.seen(begun(run));
+    await signal((await processes()).supervisors, 'SIGKILL');
+  }
+  await follower.ended;
+  follower.close();
+  const ended = await product.get(execution.execution_id);
+  expect(ended).toMatchObject({ status: 'succeeded', attempts: 2 });
+  expect(ended.results[0]).toMatchObject({
+    error_category: 'exception',
+    error: 'Killed: 3 sandboxes died while they ran this program. Use less memory and fewer resources.',
+  });
+});
+
+test('a supervisor that is stopped for longer than the time limit is no time-out of the program', async () => {
+  product.model.replyTo('Stopped', WAITS);
+  const execution = await product.start({ prompt: 'Stopped', timeout: 3, max_retries: 1 });
+  const follower = product.follow(execution);
+  await follower.seen(begun(1));
+  const { supervisors } = await processes();
+  await signal(supervisors, 'SIGSTOP');
+  await promisify(execFile)('sleep', ['4']);
+  await signal(supervisors, 'SIGCONT');
+  await follower.ended;
+  follower.close();
+  expect(await product.get(execution.execution_id)).toMatchObject({ status: 'succeeded', attempts: 1 });
+});
