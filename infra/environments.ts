@@ -1,6 +1,6 @@
 /** The environments and all in which they differ. Account and region come from the AWS CLI's own configuration. */
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
-import type { Policy } from '../functions/core/execution.ts';
+import type { Policy } from '../functions/execution/execution.ts';
 
 /** MiB of memory that Fargate gives with so many units of CPU (1,024 are one CPU), less than 2 GiB left out. */
 const MEMORY_OF_CPU = {

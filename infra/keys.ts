@@ -7,9 +7,9 @@
 import './region.ts';
 import { parseArgs } from 'node:util';
 import { DynamoDBClient, paginateListTables } from '@aws-sdk/client-dynamodb';
-import { ConditionFailed } from '../functions/core/errors.ts';
-import { makeKey } from '../functions/core/keys.ts';
-import { listKeys, setKeyRevoked } from '../functions/core/store.ts';
+import { makeKey } from '../functions/callers/keys.ts';
+import { ConditionFailed } from '../functions/service/errors.ts';
+import { listKeys, setKeyRevoked } from '../functions/service/store.ts';
 import { environments } from './environments.ts';
 
 const names = environments.map(({ name }) => name);

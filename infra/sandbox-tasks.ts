@@ -1,6 +1,6 @@
 /** The sandboxes of an environment, as whoever removes it has to know of them. */
 import { ECSClient, paginateListTasks, StopTaskCommand } from '@aws-sdk/client-ecs';
-import { doAll } from '../functions/core/do-all.ts';
+import { doAll } from '../functions/service/do-all.ts';
 
 /** The environment's ECS cluster has a name of its own, by which it is found from outside of the stack. */
 export const clusterName = (environment: string) => `recursive-ai-executor-${environment}`;

@@ -2,14 +2,14 @@
  * What is known of the workflow beside its definition, which its rules are checked with: examples of what its functions
  * answer, of each form one. That they answer in these forms only is held by test/workflow/facts.test.ts.
  */
-import { LIMITS } from '../functions/core/execution.ts';
-import type { Verdict } from '../functions/core/lifecycle.ts';
-import type { handler as acquireSandbox } from '../functions/workflow/acquire-sandbox.ts';
-import type { handler as finishExecution } from '../functions/workflow/finish-execution.ts';
-import type { handler as generateCode } from '../functions/workflow/generate-code.ts';
-import type { handler as recordSandbox } from '../functions/workflow/record-sandbox.ts';
-import type { handler as recoverRun } from '../functions/workflow/recover-run.ts';
-import type { handler as rejectCode } from '../functions/workflow/reject-code.ts';
+import { LIMITS } from '../functions/execution/execution.ts';
+import type { Verdict } from '../functions/execution/lifecycle.ts';
+import type { handler as acquireSandbox } from '../functions/states/acquire-sandbox.ts';
+import type { handler as finishExecution } from '../functions/states/finish-execution.ts';
+import type { handler as generateCode } from '../functions/states/generate-code.ts';
+import type { handler as recordSandbox } from '../functions/states/record-sandbox.ts';
+import type { handler as recoverRun } from '../functions/states/recover-run.ts';
+import type { handler as rejectCode } from '../functions/states/reject-code.ts';
 import type { Facts } from './state-machine-rules.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: of a handler only its result is of interest.

@@ -3,7 +3,7 @@
  * shows it in the States Language, written out; test/workflow/definition.test.ts holds that file to this one
  * (`npx vitest run test/workflow -u` writes it).
  */
-import { runTaskRequest } from '../functions/core/run-task.ts';
+import { runTaskRequest } from '../functions/sandbox/run-task.ts';
 import { capitalized, from, machine, type Retrier, type TaskState, template } from './states-language.ts';
 
 /** What only the place knows where it runs: infra/constructs/workflow.ts fills it in on AWS, local/runtime.ts here. */

@@ -1,7 +1,7 @@
 /** The API as the command line uses it. */
-import type { ExecutionEvent } from '../functions/core/events.ts';
-import type { ExecuteRequest, Execution } from '../functions/core/execution.ts';
-import type { Health } from '../functions/core/health.ts';
+import type { ExecutionEvent } from '../functions/events/events.ts';
+import type { ExecuteRequest, Execution } from '../functions/execution/execution.ts';
+import type { Health } from '../functions/service/health.ts';
 
 /** The API refused (the message is the problem document's detail) or cannot be reached. */
 export class ApiError extends Error {

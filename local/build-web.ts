@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const WEB = path.join(ROOT, 'web');
 /** What the page is made from beside web/ itself. */
-const OTHER_SOURCES = ['package-lock.json', 'functions/core/execution.ts', 'functions/core/events.ts'];
+const OTHER_SOURCES = ['package-lock.json', 'functions/execution/execution.ts', 'functions/events/events.ts'];
 
 export async function buildWeb(): Promise<void> {
   const built = modified(path.join(WEB, 'dist/index.html'));

@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { DEMO_MODEL } from '../functions/core/config.ts';
+import { DEMO_MODEL } from '../functions/service/config.ts';
 import { demoScenarios } from './demo-scenarios.ts';
 
 export interface DemoModel {

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import { ConfigurationError } from '../functions/core/errors.ts';
+import { ConfigurationError } from '../functions/service/errors.ts';
 import { checkDocker, dockerCommand, type SandboxLauncher } from './aws/ecs.ts';
 
 const schema = z.object({

@@ -10,9 +10,13 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { ConfigurationError } from '../functions/core/errors.ts';
-import type { ExecutionEvent } from '../functions/core/events.ts';
-import { type ExecuteRequest, type Execution, executeRequestSchema } from '../functions/core/execution.ts';
+import type { ExecutionEvent } from '../functions/events/events.ts';
+import {
+  type ExecuteRequest,
+  type Execution,
+  executeRequestSchema,
+} from '../functions/execution/execution.ts';
+import { ConfigurationError } from '../functions/service/errors.ts';
 import { ApiClient, ApiError, probe } from './api-client.ts';
 import { loadDotenv } from './dotenv.ts';
 import { packagesAdvice, packagesInBrief } from './packages.ts';

@@ -5,7 +5,7 @@
  * Exit code: 0 done, 1 it could not be, 2 the command line is wrong, 130 interrupted.
  */
 import { existsSync, rmSync } from 'node:fs';
-import { ConfigurationError } from '../functions/core/errors.ts';
+import { ConfigurationError } from '../functions/service/errors.ts';
 import { offeredPackages } from '../infra/sandbox-image.ts';
 import { loadDotenv } from './dotenv.ts';
 import { makeEnvironment } from './make-environment.ts';

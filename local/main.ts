@@ -1,5 +1,5 @@
 /** npm start: builds the page if it is not up to date, starts the local runtime, and says where it listens. */
-import { ConfigurationError } from '../functions/core/errors.ts';
+import { ConfigurationError } from '../functions/service/errors.ts';
 import { buildWeb } from './build-web.ts';
 import { loadDotenv } from './dotenv.ts';
 import { packagesAdvice, packagesInBrief } from './packages.ts';

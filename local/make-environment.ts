@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { ConfigurationError } from '../functions/core/errors.ts';
+import { ConfigurationError } from '../functions/service/errors.ts';
 import { environmentFolder, folderInTheMaking, pythonVersion, REQUIREMENTS } from './python-environment.ts';
 
 /** About as much as the environment takes. */

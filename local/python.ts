@@ -1,7 +1,7 @@
 /** The Python that runs the sandbox program and CheckCode. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { ConfigurationError } from '../functions/core/errors.ts';
+import { ConfigurationError } from '../functions/service/errors.ts';
 import { findEnvironment } from './python-environment.ts';
 
 const MINIMUM = [3, 11] as const;

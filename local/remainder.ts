@@ -1,4 +1,4 @@
-import { CUT } from '../functions/core/answer-size.ts';
+import { CUT } from '../functions/execution/answer-size.ts';
 
 /** Characters that the mark of a cut may have. */
 const LONGEST_MARK = 80;

@@ -17,9 +17,9 @@ import { fileURLToPath } from 'node:url';
 import { InvokeStore, InvokeStoreBase } from '@aws/lambda-invoke-store';
 import type { APIGatewayProxyResultV2, Handler } from 'aws-lambda';
 import { type Route, routes } from '../functions/api/routes.ts';
-import { config, DEMO_MODEL } from '../functions/core/config.ts';
-import { ConfigurationError } from '../functions/core/errors.ts';
-import { UPLOAD_EVENTS } from '../functions/core/upload-events.ts';
+import { UPLOAD_EVENTS } from '../functions/sandbox/upload-events.ts';
+import { config, DEMO_MODEL } from '../functions/service/config.ts';
+import { ConfigurationError } from '../functions/service/errors.ts';
 import { mostUsedFirst } from '../infra/sandbox-image.ts';
 import { workflow } from '../infra/workflow.ts';
 import type { SandboxLauncher } from './aws/ecs.ts';
@@ -92,7 +92,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
   try {
     const python = await findPython(settings.dataDir);
     // Not before the settings above are in force, which the SDK's clients and the logger read once.
-    const { setIsolation } = await import('../functions/core/store.ts');
+    const { setIsolation } = await import('../functions/service/store.ts');
     const launcher = chooseLauncher(settings, python);
     const sandbox = await describeSandbox(launcher);
 
@@ -111,7 +111,8 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
     closers.push(() => checkCode.close());
     const invoke = async (name: string, payload: unknown): Promise<unknown> => {
       const file = name.slice(functionArn('').length);
-      const answer = file === 'check-code' ? await checkCode.invoke(payload) : await callState(file, payload);
+      const answer =
+        file === 'check-code' ? await checkCode.invoke(payload) : await callFunction(file, payload);
       options.onAnswer?.(file, answer);
       return answer;
     };
@@ -208,7 +209,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
     await endpoint.resume();
     closers.push(await startUpkeep(invoke));
     // What functions still do then finds nothing to do it with, and is done at the next start: that is no news.
-    const { logger } = await import('../functions/core/logger.ts');
+    const { logger } = await import('../functions/service/logger.ts');
     closers.push(async () => logger.setLogLevel('SILENT'));
 
     return {
@@ -239,7 +240,7 @@ const log: Log = (level, message, details) => {
 const functionArn = (file: string) => `arn:aws:lambda:${REGION}:${ACCOUNT}:function:${file}`;
 
 async function loadHandler<Event, Result = APIGatewayProxyResultV2>(
-  folder: 'api' | 'workflow' | 'realtime',
+  folder: 'api' | 'states' | 'triggers' | 'realtime',
   file: string,
 ): Promise<Handler<Event, Result>> {
   const handler: Handler<Event, Result> = (await import(`../functions/${folder}/${file}.ts`)).handler;
@@ -251,8 +252,11 @@ async function loadHandler<Event, Result = APIGatewayProxyResultV2>(
     );
 }
 
-async function callState(file: string, payload: unknown): Promise<unknown> {
-  const handler = await loadHandler<unknown>('workflow', file);
+/** The functions that AWS calls of itself; all others are states of the workflow. */
+const TRIGGERS = ['collect-result', 'sandbox-state-change', 'workflow-ended', 'maintain'];
+
+async function callFunction(file: string, payload: unknown): Promise<unknown> {
+  const handler = await loadHandler<unknown>(TRIGGERS.includes(file) ? 'triggers' : 'states', file);
   return callHandler(handler, payload, { functionName: file, requestId: randomUUID(), timeoutSeconds: 900 });
 }
 

@@ -1,8 +1,8 @@
 /** The settings of the local runtime, from the environment and `.env`; README.md lists them. */
 import os from 'node:os';
 import path from 'node:path';
-import { config } from '../functions/core/config.ts';
-import { number, oneOf } from '../functions/core/environment.ts';
+import { config } from '../functions/service/config.ts';
+import { number, oneOf } from '../functions/service/environment.ts';
 
 export interface Settings {
   /** 0: any free one */

@@ -8,7 +8,7 @@ import {
   waitUntilTableExists,
 } from '@aws-sdk/client-dynamodb';
 import { BucketAlreadyOwnedByYou, CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { table } from '../functions/core/table.ts';
+import { table } from '../functions/service/table.ts';
 
 /** Makes what is not there yet. */
 export async function createStorage(tableName: string, bucketName: string): Promise<void> {

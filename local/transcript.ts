@@ -5,8 +5,8 @@
  * printable.ts, and so can neither look like them nor command the terminal.
  */
 import { styleText } from 'node:util';
-import type { ExecutionEvent } from '../functions/core/events.ts';
-import type { Attempt } from '../functions/core/execution.ts';
+import type { ExecutionEvent } from '../functions/events/events.ts';
+import type { Attempt } from '../functions/execution/execution.ts';
 import { fold, inLine, Printable } from './printable.ts';
 import { remainder } from './remainder.ts';
 

@@ -1,8 +1,8 @@
 /** DELETE /executions/{id}: cancels. What has ended stays as it is. */
-import { ownExecution } from '../core/access.ts';
-import { Problem } from '../core/errors.ts';
-import { cancelExecution, readExecution } from '../core/lifecycle.ts';
-import { apiHandler } from '../core/middleware.ts';
+import { ownExecution } from '../callers/access.ts';
+import { cancelExecution, readExecution } from '../execution/lifecycle.ts';
+import { apiHandler } from '../http/middleware.ts';
+import { Problem } from '../service/errors.ts';
 
 export const handler = apiHandler(async ({ owner, path }) => {
   const execution = await ownExecution(owner, path.id);

@@ -11,17 +11,22 @@
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { checkTests } from '../core/check-tests.ts';
-import { config } from '../core/config.ts';
-import { ConditionFailed, Problem } from '../core/errors.ts';
-import { type ExecuteRequest, executeRequestSchema, isFinal } from '../core/execution.ts';
-import { launchExecution, readAsStored, readExecution } from '../core/lifecycle.ts';
-import { joinLine } from '../core/line.ts';
-import { logger } from '../core/logger.ts';
-import { type ApiRequest, type ApiResponse, apiHandler, check } from '../core/middleware.ts';
-import { modelProblem } from '../core/model/key.ts';
-import { letIn } from '../core/quotas.ts';
-import { claimIdempotencyKey, createExecution, type ExecutionRecord, getExecution } from '../core/store.ts';
+import { letIn } from '../callers/quotas.ts';
+import { type ExecuteRequest, executeRequestSchema, isFinal } from '../execution/execution.ts';
+import { launchExecution, readAsStored, readExecution } from '../execution/lifecycle.ts';
+import { joinLine } from '../execution/line.ts';
+import { type ApiRequest, type ApiResponse, apiHandler, check } from '../http/middleware.ts';
+import { modelProblem } from '../model/key.ts';
+import { checkTests } from '../sandbox/check-tests.ts';
+import { config } from '../service/config.ts';
+import { ConditionFailed, Problem } from '../service/errors.ts';
+import { logger } from '../service/logger.ts';
+import {
+  claimIdempotencyKey,
+  createExecution,
+  type ExecutionRecord,
+  getExecution,
+} from '../service/store.ts';
 
 const DEFAULT_WAIT = 20;
 /** Seconds; API Gateway gives up after 30. */

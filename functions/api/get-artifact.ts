@@ -4,12 +4,12 @@
  * an artifact is untrusted.
  */
 import * as z from 'zod';
-import { ownExecution } from '../core/access.ts';
-import { Problem } from '../core/errors.ts';
-import { LIMITS, text } from '../core/execution.ts';
-import { artifactKey, jobId, onSite, presign } from '../core/mailbox.ts';
-import { apiHandler, check } from '../core/middleware.ts';
-import { listAttempts } from '../core/store.ts';
+import { ownExecution } from '../callers/access.ts';
+import { LIMITS, text } from '../execution/execution.ts';
+import { apiHandler, check } from '../http/middleware.ts';
+import { artifactKey, jobId, onSite, presign } from '../sandbox/mailbox.ts';
+import { Problem } from '../service/errors.ts';
+import { listAttempts } from '../service/store.ts';
 
 export const querySchema = z.strictObject({
   attempt: z.coerce

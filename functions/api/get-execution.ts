@@ -1,7 +1,7 @@
 /** GET /executions/{id}: a snapshot; events after its `sequence` continue it. */
-import { ownExecution } from '../core/access.ts';
-import { readExecution } from '../core/lifecycle.ts';
-import { apiHandler } from '../core/middleware.ts';
+import { ownExecution } from '../callers/access.ts';
+import { readExecution } from '../execution/lifecycle.ts';
+import { apiHandler } from '../http/middleware.ts';
 
 export const handler = apiHandler(async ({ owner, path }) => ({
   status: 200,

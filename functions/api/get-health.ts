@@ -1,9 +1,10 @@
 /** GET /health: whether the service can do its work, with which model, which isolation and which packages. */
-import { config, DEMO_MODEL } from '../core/config.ts';
-import type { Health } from '../core/health.ts';
-import { apiHandler } from '../core/middleware.ts';
-import { modelProblem } from '../core/model/key.ts';
-import { getIsolation } from '../core/store.ts';
+
+import { apiHandler } from '../http/middleware.ts';
+import { modelProblem } from '../model/key.ts';
+import { config, DEMO_MODEL } from '../service/config.ts';
+import type { Health } from '../service/health.ts';
+import { getIsolation } from '../service/store.ts';
 
 export const handler = apiHandler(async () => ({
   status: 200,

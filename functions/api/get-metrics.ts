@@ -1,8 +1,8 @@
 /** GET /metrics: what the service has done; Prometheus text for `Accept: text/plain`, else JSON. */
 import * as z from 'zod';
-import { apiHandler } from '../core/middleware.ts';
-import { PRICES_OF } from '../core/prices.ts';
-import { type Counters, getCounters } from '../core/store.ts';
+import { PRICES_OF } from '../execution/prices.ts';
+import { apiHandler } from '../http/middleware.ts';
+import { type Counters, getCounters } from '../service/store.ts';
 
 export const handler = apiHandler(async ({ headers }) => {
   const counters = await getCounters();

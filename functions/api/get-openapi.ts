@@ -1,10 +1,10 @@
 /** GET /openapi.json: OpenAPI 3.1, generated from the table of routes and the schemas that validate requests. */
 import * as z from 'zod';
-import { type Auth, config } from '../core/config.ts';
-import { eventSchema } from '../core/events.ts';
-import { executeRequestSchema, executionSchema, historySchema } from '../core/execution.ts';
-import { healthSchema } from '../core/health.ts';
-import { apiHandler } from '../core/middleware.ts';
+import { eventSchema } from '../events/events.ts';
+import { executeRequestSchema, executionSchema, historySchema } from '../execution/execution.ts';
+import { apiHandler } from '../http/middleware.ts';
+import { type Auth, config } from '../service/config.ts';
+import { healthSchema } from '../service/health.ts';
 import { querySchema as artifactQuery } from './get-artifact.ts';
 import { metricsSchema } from './get-metrics.ts';
 import { querySchema as eventsQuery } from './list-events.ts';

@@ -3,10 +3,10 @@
  * one answer.
  */
 import * as z from 'zod';
-import { ownExecution } from '../core/access.ts';
-import { fitting } from '../core/answer-size.ts';
-import { apiHandler, check } from '../core/middleware.ts';
-import { listEvents } from '../core/store.ts';
+import { ownExecution } from '../callers/access.ts';
+import { fitting } from '../execution/answer-size.ts';
+import { apiHandler, check } from '../http/middleware.ts';
+import { listEvents } from '../service/store.ts';
 
 export const querySchema = z.strictObject({
   after: z.coerce

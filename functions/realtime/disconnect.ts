@@ -1,7 +1,7 @@
 /** $disconnect: forgets the connection. */
 import type { APIGatewayProxyWebsocketEventV2 } from 'aws-lambda';
-import { gatewayHandler } from '../core/middleware.ts';
-import { deleteConnection, getConnection } from '../core/store.ts';
+import { gatewayHandler } from '../http/middleware.ts';
+import { deleteConnection, getConnection } from '../service/store.ts';
 
 export const handler = gatewayHandler(async (event: APIGatewayProxyWebsocketEventV2) => {
   const { connectionId } = event.requestContext;

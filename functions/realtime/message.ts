@@ -4,9 +4,9 @@
  */
 import type { APIGatewayProxyWebsocketEventV2 } from 'aws-lambda';
 import * as z from 'zod';
-import { gatewayHandler } from '../core/middleware.ts';
-import { replay, send } from '../core/publish.ts';
-import { follow, getConnection } from '../core/store.ts';
+import { replay, send } from '../events/publish.ts';
+import { gatewayHandler } from '../http/middleware.ts';
+import { follow, getConnection } from '../service/store.ts';
 
 const messageSchema = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('resume'), after: z.int().min(0).max(999_999_999) }),

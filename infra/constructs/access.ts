@@ -5,14 +5,14 @@
 import * as iam from 'aws-cdk-lib/aws-iam';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
 import type * as secrets from 'aws-cdk-lib/aws-secretsmanager';
-import { OPENAI_URL } from '../../functions/core/config.ts';
+import { OPENAI_URL } from '../../functions/service/config.ts';
 import type { Environment } from '../environments.ts';
 import { imagePackages, imagePython } from '../sandbox-image.ts';
 import { acknowledgePatterns } from './acknowledge.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { Storage } from './storage.ts';
 
-/** Partition keys of the table by what they begin with: see functions/core/store.ts. */
+/** Partition keys of the table by what they begin with: see functions/service/store.ts. */
 const itemKeys = {
   EXECUTION: 'EXECUTION#*',
   CONNECTION: 'CONNECTION#*',

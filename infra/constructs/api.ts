@@ -129,7 +129,7 @@ export class Api extends Construct {
     if (auth.type === 'jwt') {
       return new HttpJwtAuthorizer('Jwt', auth.issuer, { jwtAudience: auth.audience });
     }
-    return new HttpLambdaAuthorizer('ApiKey', functions.get('auth/authorizer'), {
+    return new HttpLambdaAuthorizer('ApiKey', functions.get('api/authorizer'), {
       responseTypes: [HttpLambdaResponseType.SIMPLE],
       identitySource: ['$request.header.x-api-key'],
       resultsCacheTtl: AUTHORIZER_CACHE,

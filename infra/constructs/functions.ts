@@ -27,19 +27,16 @@ interface Definition extends Access {
 
 type ApiHandler = `api/${(typeof routes)[number]['handler']}`;
 type RealtimeHandler = `realtime/${'connect' | 'message' | 'disconnect'}`;
-type WorkflowHandler = `workflow/${
+type StateHandler = `states/${
   | 'acquire-sandbox'
   | 'record-sandbox'
   | 'generate-code'
   | 'reject-code'
   | 'run-code'
   | 'recover-run'
-  | 'finish-execution'
-  | 'workflow-ended'
-  | 'collect-result'
-  | 'sandbox-state-change'
-  | 'maintain'}`;
-export type Handler = ApiHandler | RealtimeHandler | WorkflowHandler | 'auth/authorizer';
+  | 'finish-execution'}`;
+type TriggerHandler = `triggers/${'workflow-ended' | 'collect-result' | 'sandbox-state-change' | 'maintain'}`;
+export type Handler = ApiHandler | RealtimeHandler | StateHandler | TriggerHandler | 'api/authorizer';
 
 /** Looking an execution up with its attempts and its long texts. */
 const READS_EXECUTION = {
@@ -154,7 +151,7 @@ export const definitions: Record<Handler, Definition> = {
   'api/get-metrics': { ...EVERY_API, items: { SERVICE: ['Query'] } },
   'api/get-openapi': { ...EVERY_API, settings: ['AUTH', 'ORIGIN_SECRET'] },
 
-  'auth/authorizer': { timeout: 5, items: { KEY: ['GetItem'] } },
+  'api/authorizer': { timeout: 5, items: { KEY: ['GetItem'] } },
 
   'realtime/connect': {
     timeout: 10,
@@ -175,7 +172,7 @@ export const definitions: Record<Handler, Definition> = {
     items: { EXECUTION: ['DeleteItem'], CONNECTION: ['GetItem', 'DeleteItem'] },
   },
 
-  'workflow/acquire-sandbox': {
+  'states/acquire-sandbox': {
     timeout: 30,
     items: {
       EXECUTION: ['GetItem', 'UpdateItem'],
@@ -187,12 +184,12 @@ export const definitions: Record<Handler, Definition> = {
     publishes: true,
     settings: ['RETENTION_DAYS', 'WARM_SANDBOXES', 'WARM_HOURS', 'SANDBOX_SPOT'],
   },
-  'workflow/record-sandbox': {
+  'states/record-sandbox': {
     timeout: 30,
     items: { SANDBOX: ['UpdateItem'] },
     sandboxTasks: ['StopTask'],
   },
-  'workflow/generate-code': {
+  'states/generate-code': {
     // The longest that a function may take: a model may think for long.
     timeout: 900,
     concurrency: 'generateCode',
@@ -214,14 +211,14 @@ export const definitions: Record<Handler, Definition> = {
       'QUOTA_TOKENS_PER_DAY',
     ],
   },
-  'workflow/reject-code': {
+  'states/reject-code': {
     timeout: 30,
     items: { EXECUTION: ['GetItem', 'UpdateItem'] },
     readsFiles: ['executions/*'],
     publishes: true,
     settings: ['RETENTION_DAYS'],
   },
-  'workflow/run-code': {
+  'states/run-code': {
     timeout: 30,
     items: { EXECUTION: ['GetItem', 'UpdateItem'], SANDBOX: ['GetItem'] },
     ...TAKES_RESULT,
@@ -230,7 +227,7 @@ export const definitions: Record<Handler, Definition> = {
     workflow: ['SendTaskSuccess'],
     settings: ['RETENTION_DAYS'],
   },
-  'workflow/recover-run': {
+  'states/recover-run': {
     timeout: 30,
     items: { EXECUTION: ['GetItem', 'UpdateItem'], ...STOPS_SANDBOX },
     ...TAKES_RESULT,
@@ -239,9 +236,9 @@ export const definitions: Record<Handler, Definition> = {
     sandboxTasks: ['StopTask'],
     settings: ['RETENTION_DAYS'],
   },
-  'workflow/finish-execution': { timeout: 60, ...ENDS_EXECUTION },
-  'workflow/workflow-ended': { timeout: 60, asynchronous: true, ...ENDS_EXECUTION },
-  'workflow/collect-result': {
+  'states/finish-execution': { timeout: 60, ...ENDS_EXECUTION },
+  'triggers/workflow-ended': { timeout: 60, asynchronous: true, ...ENDS_EXECUTION },
+  'triggers/collect-result': {
     timeout: 60,
     asynchronous: true,
     concurrency: 'collectResult',
@@ -256,13 +253,13 @@ export const definitions: Record<Handler, Definition> = {
     workflow: ['SendTaskSuccess', 'SendTaskFailure'],
     settings: ['RETENTION_DAYS'],
   },
-  'workflow/sandbox-state-change': {
+  'triggers/sandbox-state-change': {
     timeout: 30,
     asynchronous: true,
     items: { ...STOPS_SANDBOX, EXECUTION: ['GetItem'] },
     workflow: ['SendTaskFailure'],
   },
-  'workflow/maintain': {
+  'triggers/maintain': {
     timeout: 55,
     asynchronous: true,
     items: { EXECUTION: ['GetItem', 'PutItem'], SANDBOX: ['GetItem', 'PutItem', 'UpdateItem'] },
@@ -296,8 +293,8 @@ export class Functions extends Construct {
       reason: 'This queue is the one for dead letters.',
     });
 
-    this.checkCode = new ServiceFunction(this, 'WorkflowCheckCode', {
-      name: 'workflow/check-code',
+    this.checkCode = new ServiceFunction(this, 'StatesCheckCode', {
+      name: 'states/check-code',
       settings,
       runtime: PYTHON,
       code: lambda.Code.fromAsset(join(root, 'sandbox-image'), {
@@ -313,7 +310,7 @@ export class Functions extends Construct {
     });
 
     const handlers = (Object.keys(definitions) as Handler[]).filter(
-      (handler) => handler !== 'auth/authorizer' || settings.auth.type === 'api-key',
+      (handler) => handler !== 'api/authorizer' || settings.auth.type === 'api-key',
     );
     const bundles = bundle(handlers);
     this.byHandler = Object.fromEntries(

@@ -7,7 +7,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
-import { errorCategorySchema } from '../../functions/core/execution.ts';
+import { errorCategorySchema } from '../../functions/execution/execution.ts';
 import type { Environment } from '../environments.ts';
 import type { Api } from './api.ts';
 import type { Functions } from './functions.ts';

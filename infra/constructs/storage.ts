@@ -3,7 +3,7 @@ import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import { table } from '../../functions/core/table.ts';
+import { table } from '../../functions/service/table.ts';
 import type { Environment } from '../environments.ts';
 
 /** What all our buckets have in common: nobody but us, TLS only, encrypted. */
@@ -16,7 +16,7 @@ export const privateBucket = {
 
 export class Storage extends Construct {
   readonly table: dynamodb.Table;
-  /** Keys: see functions/core/mailbox.ts and texts.ts. */
+  /** Keys: see functions/sandbox/mailbox.ts and texts.ts. */
   readonly files: s3.Bucket;
   /** Access logs, by prefix. */
   readonly logs: s3.Bucket;

@@ -9,7 +9,7 @@ import * as s3 from 'aws-cdk-lib/aws-s3';
 import { LambdaDestination } from 'aws-cdk-lib/aws-s3-notifications';
 import * as sfn from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import { UPLOAD_EVENTS } from '../../functions/core/upload-events.ts';
+import { UPLOAD_EVENTS } from '../../functions/sandbox/upload-events.ts';
 import type { Environment } from '../environments.ts';
 import { brokenRules } from '../state-machine-rules.ts';
 import { workflow } from '../workflow.ts';
@@ -21,13 +21,13 @@ import type { Storage } from './storage.ts';
 
 /** The workflow's states by the functions that they call: `${AcquireSandboxFunctionArn}` and so on. */
 const stateHandlers = {
-  AcquireSandbox: 'workflow/acquire-sandbox',
-  RecordSandbox: 'workflow/record-sandbox',
-  GenerateCode: 'workflow/generate-code',
-  RejectCode: 'workflow/reject-code',
-  RunCode: 'workflow/run-code',
-  RecoverRun: 'workflow/recover-run',
-  FinishExecution: 'workflow/finish-execution',
+  AcquireSandbox: 'states/acquire-sandbox',
+  RecordSandbox: 'states/record-sandbox',
+  GenerateCode: 'states/generate-code',
+  RejectCode: 'states/reject-code',
+  RunCode: 'states/run-code',
+  RecoverRun: 'states/recover-run',
+  FinishExecution: 'states/finish-execution',
 } as const satisfies Record<string, Handler>;
 
 /** The state machine has a name of its own, because its functions must know its ARN before it is made of them. */
@@ -115,7 +115,7 @@ export class Workflow extends Construct {
   private connectEvents({ functions, sandbox, storage }: WorkflowProps): void {
     storage.files.addEventNotification(
       s3.EventType.OBJECT_CREATED,
-      new LambdaDestination(functions.get('workflow/collect-result')),
+      new LambdaDestination(functions.get('triggers/collect-result')),
       UPLOAD_EVENTS,
     );
     const on = (id: string, handler: Handler, when: Pick<events.RuleProps, 'eventPattern' | 'schedule'>) =>
@@ -129,14 +129,14 @@ export class Workflow extends Construct {
           }),
         ],
       });
-    on('SandboxStopped', 'workflow/sandbox-state-change', {
+    on('SandboxStopped', 'triggers/sandbox-state-change', {
       eventPattern: {
         source: ['aws.ecs'],
         detailType: ['ECS Task State Change'],
         detail: { clusterArn: [sandbox.cluster.clusterArn], lastStatus: ['STOPPED'] },
       },
     });
-    on('WorkflowEnded', 'workflow/workflow-ended', {
+    on('WorkflowEnded', 'triggers/workflow-ended', {
       eventPattern: {
         source: ['aws.states'],
         detailType: ['Step Functions Execution Status Change'],
@@ -146,6 +146,6 @@ export class Workflow extends Construct {
         },
       },
     });
-    on('EveryMinute', 'workflow/maintain', { schedule: events.Schedule.rate(Duration.minutes(1)) });
+    on('EveryMinute', 'triggers/maintain', { schedule: events.Schedule.rate(Duration.minutes(1)) });
   }
 }

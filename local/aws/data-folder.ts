@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import * as z from 'zod';
-import { ConfigurationError } from '../../functions/core/errors.ts';
+import { ConfigurationError } from '../../functions/service/errors.ts';
 import { Database, storageFailure } from './database.ts';
 import type { Credentials } from './sigv4.ts';
 

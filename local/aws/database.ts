@@ -6,7 +6,7 @@
  */
 import fs from 'node:fs';
 import Sqlite from 'libsql';
-import { ConfigurationError } from '../../functions/core/errors.ts';
+import { ConfigurationError } from '../../functions/service/errors.ts';
 
 /** Counts the changes of the tables below that an earlier version could not read. */
 const FORMAT = 1;

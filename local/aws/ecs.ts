@@ -19,7 +19,7 @@ import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import { ConfigurationError } from '../../functions/core/errors.ts';
+import { ConfigurationError } from '../../functions/service/errors.ts';
 import type { Database, Documents } from './database.ts';
 import type { Delivery } from './delivery.ts';
 import { AwsError } from './http.ts';

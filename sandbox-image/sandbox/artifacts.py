@@ -87,7 +87,7 @@ def collect(folder: str) -> Harvest:
 
 
 def upload_name(name: str) -> str:
-    """The end of the key that a file is uploaded to; as in functions/core/contract.ts.
+    """The end of the key that a file is uploaded to; as in functions/sandbox/contract.ts.
 
     S3 puts the name of a form's file in the place of `${filename}`; other characters mean something in URLs.
     """

@@ -1,6 +1,6 @@
 """What the service and a sandbox tell each other, as contract.json describes it.
 
-That file is written from the service's own schemas (functions/core/contract.ts): never change it by hand.
+That file is written from the service's own schemas (functions/sandbox/contract.ts): never change it by hand.
 """
 
 import json

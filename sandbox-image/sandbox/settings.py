@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sandbox import linux
 
-MEMORY_MB, LEAST_MEMORY_MB, MOST_MEMORY_MB = 1024, 128, 16_384  # as in functions/core/config.ts
+MEMORY_MB, LEAST_MEMORY_MB, MOST_MEMORY_MB = 1024, 128, 16_384  # as in functions/service/config.ts
 
 _NAMES = (
     "MANIFEST_URL",

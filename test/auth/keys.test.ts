@@ -9,20 +9,20 @@ import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
 
 let product: Product;
-let keys: typeof import('../../functions/core/keys.ts');
-let store: typeof import('../../functions/core/store.ts');
-let authorizer: typeof import('../../functions/auth/authorizer.ts');
+let keys: typeof import('../../functions/callers/keys.ts');
+let store: typeof import('../../functions/service/store.ts');
+let authorizer: typeof import('../../functions/api/authorizer.ts');
 
 beforeAll(async () => {
   product = await startProduct();
-  keys = await import('../../functions/core/keys.ts');
-  store = await import('../../functions/core/store.ts');
-  authorizer = await import('../../functions/auth/authorizer.ts');
+  keys = await import('../../functions/callers/keys.ts');
+  store = await import('../../functions/service/store.ts');
+  authorizer = await import('../../functions/api/authorizer.ts');
 });
 afterAll(() => product.close());
 
 const authorize = (headers: Record<string, string>) =>
-  asFunction('auth/authorizer', () =>
+  asFunction('api/authorizer', () =>
     authorizer.handler(
       { headers, routeKey: 'POST /execute' } as unknown as APIGatewayRequestAuthorizerEventV2,
       {} as never,

@@ -13,7 +13,7 @@ let secret: string | undefined;
 let reads: { target: string | undefined; body: unknown }[];
 let secretsManager: Server;
 let model: ModelServer;
-let generateMetered: typeof import('../../functions/core/model/metered.ts').generateMetered;
+let generateMetered: typeof import('../../functions/model/metered.ts').generateMetered;
 
 beforeAll(async () => {
   secretsManager = createServer(async (request, response) => {
@@ -48,7 +48,7 @@ beforeEach(async () => {
   model.requests.length = 0;
   // A new process of the function: nothing is cached.
   vi.resetModules();
-  ({ generateMetered } = await import('../../functions/core/model/metered.ts'));
+  ({ generateMetered } = await import('../../functions/model/metered.ts'));
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -133,7 +133,7 @@ describe('before there is a key', () => {
   afterEach(() => {
     process.env.OPENAI_BASE_URL = model.url;
   });
-  const modelProblem = async () => (await import('../../functions/core/model/key.ts')).modelProblem();
+  const modelProblem = async () => (await import('../../functions/model/key.ts')).modelProblem();
 
   test('it is told, and looked for again soon; one that is there is not looked at so often', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });

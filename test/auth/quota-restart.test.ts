@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Execution } from '../../functions/core/execution.ts';
+import type { Execution } from '../../functions/execution/execution.ts';
 import '../../local/polyfill.ts';
 import { KillableRuntime } from '../support/killable-runtime.ts';
 import { type ModelServer, python, startModelServer } from '../support/model-server.ts';

@@ -1,18 +1,18 @@
 /** Quotas: exact however many ask at once, given back by whatever end, and told so that a caller knows when to come again. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { Execution } from '../../functions/core/execution.ts';
+import type { Execution } from '../../functions/execution/execution.ts';
 import { python } from '../support/model-server.ts';
 import { type Answer, type ProblemBody, type Product, startProduct } from '../support/product.ts';
 
 let product: Product;
-let quotas: typeof import('../../functions/core/quotas.ts');
-let store: typeof import('../../functions/core/store.ts');
+let quotas: typeof import('../../functions/callers/quotas.ts');
+let store: typeof import('../../functions/service/store.ts');
 
 beforeAll(async () => {
   product = await startProduct();
-  quotas = await import('../../functions/core/quotas.ts');
-  store = await import('../../functions/core/store.ts');
+  quotas = await import('../../functions/callers/quotas.ts');
+  store = await import('../../functions/service/store.ts');
 });
 afterAll(() => product.close());
 

@@ -3,7 +3,7 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { openApi } from '../../functions/api/get-openapi.ts';
 import { routes } from '../../functions/api/routes.ts';
-import { apiHandler } from '../../functions/core/middleware.ts';
+import { apiHandler } from '../../functions/http/middleware.ts';
 import { handler as connect } from '../../functions/realtime/connect.ts';
 
 const handler = apiHandler(async ({ owner }) => ({ status: 200, body: { owner } }));

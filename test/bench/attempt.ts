@@ -6,11 +6,11 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { StopTaskCommand } from '@aws-sdk/client-ecs';
-import { ecs } from '../../functions/core/aws.ts';
-import { config } from '../../functions/core/config.ts';
-import { putJob, resultKey, uploadSize } from '../../functions/core/mailbox.ts';
-import { planSandbox } from '../../functions/core/sandboxes.ts';
-import { startSandboxTask } from '../../functions/core/warm-pool.ts';
+import { putJob, resultKey, uploadSize } from '../../functions/sandbox/mailbox.ts';
+import { planSandbox } from '../../functions/sandbox/sandboxes.ts';
+import { startSandboxTask } from '../../functions/sandbox/warm-pool.ts';
+import { ecs } from '../../functions/service/aws.ts';
+import { config } from '../../functions/service/config.ts';
 import { findPython } from '../../local/python.ts';
 import { medians, ms, ratio, report, timed } from './measure.ts';
 

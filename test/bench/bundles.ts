@@ -60,7 +60,7 @@ async function policyCheck(): Promise<Bundle> {
       env: { PYTHONPYCACHEPREFIX: path.join(folder, 'nothing-here') },
     });
   return {
-    name: 'workflow/check-code (Python)',
+    name: 'states/check-code (Python)',
     size: files.reduce((sum, file) => sum + statSync(path.join(folder, file)).size, 0),
     load: () => python('import policy.check_code'),
     start: () => python(''),

@@ -5,7 +5,7 @@
  *
  * The times are assumptions, stated here, until someone measures an environment: change them, and all follows.
  */
-import { amountsOf, cost, taskSecondPrice } from '../../functions/core/prices.ts';
+import { amountsOf, cost, taskSecondPrice } from '../../functions/execution/prices.ts';
 import { FASTEST, MEDIAN, SLOWEST, SPREAD } from './fargate.ts';
 
 /** Milliseconds: the median, and what one in twenty takes at least. Log-normal between. */
@@ -38,7 +38,7 @@ type Step = keyof typeof TIMES;
 /** One event of S3 in so many takes a minute. */
 const LATE_EVENT = 1_000;
 const LATE_EVENT_MS = 60_000;
-/** RunCode's looks; see functions/core/collect.ts. */
+/** RunCode's looks; see functions/execution/collect.ts. */
 const LOOKS = { limit: 5_000, firstPause: 40, longestPause: 400, growth: 1.3 };
 /** A sandbox looks for its job when it has waited a tenth longer. */
 const SANDBOX_PAUSE = 0.1;

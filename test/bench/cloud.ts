@@ -11,11 +11,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DescribeTasksCommand } from '@aws-sdk/client-ecs';
-import { ecs } from '../../functions/core/aws.ts';
-import { config } from '../../functions/core/config.ts';
-import { type Amounts, cost, PRICES_OF, taskSecondPrice } from '../../functions/core/prices.ts';
-import { getExecution, getSandbox, listWarmSandboxes } from '../../functions/core/store.ts';
-import { maintainWarmPool } from '../../functions/core/warm-pool.ts';
+import { type Amounts, cost, PRICES_OF, taskSecondPrice } from '../../functions/execution/prices.ts';
+import { maintainWarmPool } from '../../functions/sandbox/warm-pool.ts';
+import { ecs } from '../../functions/service/aws.ts';
+import { config } from '../../functions/service/config.ts';
+import { getExecution, getSandbox, listWarmSandboxes } from '../../functions/service/store.ts';
 import { python } from '../support/model-server.ts';
 import type { Product } from '../support/product.ts';
 import { START_TIMES, type TaskStarts } from './fargate.ts';

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import OpenAI from 'openai';
-import { listWarmSandboxes } from '../../functions/core/store.ts';
+import { listWarmSandboxes } from '../../functions/service/store.ts';
 import { findPython } from '../../local/python.ts';
 import { python } from '../support/model-server.ts';
 import type { Product } from '../support/product.ts';

@@ -1,7 +1,7 @@
 /** What executions use of AWS, counted at the SDK's clients while the product runs. */
 import { performance } from 'node:perf_hooks';
 import { InvokeStore } from '@aws/lambda-invoke-store';
-import { connections, dynamodb, ecs, s3, stepFunctions } from '../../functions/core/aws.ts';
+import { connections, dynamodb, ecs, s3, stepFunctions } from '../../functions/service/aws.ts';
 
 interface Invocation {
   function: string;
@@ -86,7 +86,7 @@ export class UsageMeter {
     this.#invocations.set(id, invocation);
     for (const [found] of JSON.stringify(input).matchAll(IDS)) invocation.ids.add(found);
     add(invocation.calls, `${service} ${operation}`, 1);
-    if (name === 'workflow/run-code' && String((input as { Key?: string }).Key).startsWith('mailbox/')) {
+    if (name === 'states/run-code' && String((input as { Key?: string }).Key).startsWith('mailbox/')) {
       invocation.looks += 1;
     }
     // A write whose condition is not met costs as well.

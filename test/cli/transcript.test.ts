@@ -1,10 +1,10 @@
 /** An execution told event by event: all of it, in order, nothing twice, and no line that is taken for ours. */
 import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
-import { withFittingOutputs } from '../../functions/core/answer-size.ts';
-import { newAttempt } from '../../functions/core/attempts.ts';
-import type { EventData } from '../../functions/core/events.ts';
-import type { Attempt } from '../../functions/core/execution.ts';
+import type { EventData } from '../../functions/events/events.ts';
+import { withFittingOutputs } from '../../functions/execution/answer-size.ts';
+import { newAttempt } from '../../functions/execution/attempts.ts';
+import type { Attempt } from '../../functions/execution/execution.ts';
 import { remainder } from '../../local/remainder.ts';
 import { Transcript } from '../../local/transcript.ts';
 

@@ -31,7 +31,7 @@ beforeAll(async () => {
     SANDBOX_PACKAGES: 'numpy==2.4.6',
     POWERTOOLS_LOG_LEVEL: 'SILENT',
   });
-  ({ checkTests } = await import('../../functions/core/check-tests.ts'));
+  ({ checkTests } = await import('../../functions/sandbox/check-tests.ts'));
 });
 afterAll(() => server.close());
 

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import * as z from 'zod';
-import { CONTRACT_LIMITS, contract } from '../../functions/core/contract.ts';
-import { attemptSchema } from '../../functions/core/execution.ts';
+import { attemptSchema } from '../../functions/execution/execution.ts';
+import { CONTRACT_LIMITS, contract } from '../../functions/sandbox/contract.ts';
 
 const file = path.join(import.meta.dirname, '../../sandbox-image/sandbox/contract.json');
 

@@ -1,9 +1,9 @@
 /** What a sandbox sends is read or refused: no document, however it is made, ends who reads it. */
 import { describe, expect, it } from 'vitest';
 import type * as z from 'zod';
-import { outputSchema, readySchema, receivedResultSchema } from '../../functions/core/contract.ts';
-import { MalformedUpload } from '../../functions/core/errors.ts';
-import { parseMailboxKey, parseUpload } from '../../functions/core/mailbox.ts';
+import { outputSchema, readySchema, receivedResultSchema } from '../../functions/sandbox/contract.ts';
+import { parseMailboxKey, parseUpload } from '../../functions/sandbox/mailbox.ts';
+import { MalformedUpload } from '../../functions/service/errors.ts';
 
 const result = {
   job_id: 'e_1-1',

@@ -76,7 +76,7 @@ test('what an execution cost is counted, and told by /metrics', async () => {
   expect(cost?.executions).toBe((before?.executions ?? 0) + 1);
   // A task is billed for a minute at least.
   expect(Date.parse(finished_at ?? '') - Date.parse(created_at)).toBeLessThan(50_000);
-  const { amountsOf, cost: priceOf } = await import('../../functions/core/prices.ts');
+  const { amountsOf, cost: priceOf } = await import('../../functions/execution/prices.ts');
   const least = priceOf(amountsOf({ attempts: 1, generationSeconds: 0, sandboxSeconds: 1 }));
   const cents = 100 * ((cost?.estimated_usd ?? 0) - (before?.estimated_usd ?? 0));
   expect(cents).toBeGreaterThanOrEqual(100 * (least.tasks + least.rest));

@@ -1,22 +1,22 @@
 /** The store's promises: conditional writes, gapless events, paging; and the domain's transitions. */
 import { UpdateCommand } from '@aws-sdk/lib-dynamodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { resultSchema } from '../../functions/core/contract.ts';
-import { attemptStatusesBefore, executionStatusesBefore } from '../../functions/core/execution.ts';
-import { parseMailboxKey } from '../../functions/core/mailbox.ts';
-import type { AttemptRecord, ExecutionRecord } from '../../functions/core/store.ts';
+import { attemptStatusesBefore, executionStatusesBefore } from '../../functions/execution/execution.ts';
+import { resultSchema } from '../../functions/sandbox/contract.ts';
+import { parseMailboxKey } from '../../functions/sandbox/mailbox.ts';
+import type { AttemptRecord, ExecutionRecord } from '../../functions/service/store.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
 import { runResult } from '../support/run-result.ts';
 
 let product: Product;
-let store: typeof import('../../functions/core/store.ts');
-let lifecycle: typeof import('../../functions/core/lifecycle.ts');
+let store: typeof import('../../functions/service/store.ts');
+let lifecycle: typeof import('../../functions/execution/lifecycle.ts');
 
 beforeAll(async () => {
   product = await startProduct();
-  store = await import('../../functions/core/store.ts');
-  lifecycle = await import('../../functions/core/lifecycle.ts');
+  store = await import('../../functions/service/store.ts');
+  lifecycle = await import('../../functions/execution/lifecycle.ts');
 });
 afterAll(() => product.close());
 
@@ -89,7 +89,7 @@ describe('transitions', () => {
   });
 
   test('an execution whose time is over is gone, even if it is still in the table', async () => {
-    const { dynamodb } = await import('../../functions/core/aws.ts');
+    const { dynamodb } = await import('../../functions/service/aws.ts');
     const { execution_id } = await newExecution({ owner: 'past' });
     await dynamodb.send(
       new UpdateCommand({
@@ -104,7 +104,7 @@ describe('transitions', () => {
   });
 
   test('an Idempotency-Key whose time is over can be used anew', async () => {
-    const { dynamodb } = await import('../../functions/core/aws.ts');
+    const { dynamodb } = await import('../../functions/service/aws.ts');
     expect((await store.claimIdempotencyKey('somebody', 'k', 'first', 'f')).execution_id).toBe('first');
     expect((await store.claimIdempotencyKey('somebody', 'k', 'second', 'f')).execution_id).toBe('first');
     await dynamodb.send(
@@ -119,7 +119,7 @@ describe('transitions', () => {
   });
 
   test('a sandbox that an execution has claimed is not retired', async () => {
-    const { planSandbox, retireWarmSandbox } = await import('../../functions/core/sandboxes.ts');
+    const { planSandbox, retireWarmSandbox } = await import('../../functions/sandbox/sandboxes.ts');
     const { sandbox_id } = await planSandbox();
     await store.setSandboxReady(sandbox_id, { isolation: {}, packages: [] });
     await store.claimSandbox(sandbox_id, 'somebody');
@@ -158,7 +158,7 @@ describe('transitions', () => {
   });
 
   test('an attempt that was counted when its function died is begun again', async () => {
-    const { dynamodb } = await import('../../functions/core/aws.ts');
+    const { dynamodb } = await import('../../functions/service/aws.ts');
     const { execution_id } = await newExecution();
     await dynamodb.send(
       new UpdateCommand({
@@ -191,7 +191,7 @@ describe('transitions', () => {
   });
 
   test('a warm sandbox is claimed once', async () => {
-    const { planSandbox } = await import('../../functions/core/sandboxes.ts');
+    const { planSandbox } = await import('../../functions/sandbox/sandboxes.ts');
     const { sandbox_id } = await planSandbox();
     await expect(store.claimSandbox(sandbox_id, 'early')).rejects.toThrow(/condition/i);
     await store.setSandboxReady(sandbox_id, { isolation: {}, packages: [] });
@@ -226,7 +226,7 @@ describe('the counters', () => {
     when: 'before' | 'after',
     matches: (input: object) => boolean,
   ): Promise<() => void> {
-    const { dynamodb } = await import('../../functions/core/aws.ts');
+    const { dynamodb } = await import('../../functions/service/aws.ts');
     const name = 'failOnce';
     let failed = false;
     dynamodb.middlewareStack.add(
@@ -324,7 +324,7 @@ describe('the counters', () => {
   });
 
   test('a write that meets a transaction on the same item is tried again', async () => {
-    const { dynamodb } = await import('../../functions/core/aws.ts');
+    const { dynamodb } = await import('../../functions/service/aws.ts');
     const { TransactionCanceledException } = await import('@aws-sdk/client-dynamodb');
     const name = 'conflict';
     let conflicts = 3;
@@ -350,8 +350,8 @@ describe('upkeep', () => {
   test('launches what was stored and forgotten', async () => {
     const forgotten = await newExecution({ owner: 'forgotten', max_retries: 1 });
     product.model.reply('no code in here');
-    const { handler } = await import('../../functions/workflow/maintain.ts');
-    await asFunction('workflow/maintain', () => handler({}, { awsRequestId: 'test' } as never));
+    const { handler } = await import('../../functions/triggers/maintain.ts');
+    await asFunction('triggers/maintain', () => handler({}, { awsRequestId: 'test' } as never));
     const follower = product.follow(forgotten as never);
     await follower.ended;
     follower.close();

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { wantedWarmSandboxes } from '../../functions/core/warm-hours.ts';
+import { wantedWarmSandboxes } from '../../functions/sandbox/warm-hours.ts';
 
 afterEach(() => vi.unstubAllEnvs());
 

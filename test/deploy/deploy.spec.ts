@@ -9,7 +9,7 @@ import path from 'node:path';
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { ECSClient, ListTasksCommand, StopTaskCommand } from '@aws-sdk/client-ecs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Execution } from '../../functions/core/execution.ts';
+import type { Execution } from '../../functions/execution/execution.ts';
 import { root } from '../../infra/bundle.ts';
 import { type ModelServer, python, startModelServer } from '../support/model-server.ts';
 import { followExecution, type ProblemBody } from '../support/product.ts';

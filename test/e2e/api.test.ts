@@ -1,6 +1,6 @@
 /** The API as a client sees it: answers, bad input, history, idempotency, events, artifacts, metrics. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Execution, History } from '../../functions/core/execution.ts';
+import type { Execution, History } from '../../functions/execution/execution.ts';
 import { python } from '../support/model-server.ts';
 import { type ProblemBody, type Product, startProduct } from '../support/product.ts';
 

@@ -1,7 +1,7 @@
 /** The machine's clock is set while an execution is under way: it ends well, and can be read then and ever after. */
 import { PutCommand } from '@aws-sdk/lib-dynamodb';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { executionSchema } from '../../functions/core/execution.ts';
+import { executionSchema } from '../../functions/execution/execution.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { setClock } from '../support/set-clock.ts';
@@ -57,8 +57,8 @@ test.each([
 test('an event that is not as events are goes out as it is, and a time below zero as none', async () => {
   product.model.replyTo('Odd records', python('print(1)'));
   const { execution_id, sequence } = await product.run({ prompt: 'Odd records' });
-  const { dynamodb } = await import('../../functions/core/aws.ts');
-  const { listEvents } = await import('../../functions/core/store.ts');
+  const { dynamodb } = await import('../../functions/service/aws.ts');
+  const { listEvents } = await import('../../functions/service/store.ts');
   const finished = (await listEvents(execution_id, 0)).at(-1);
   const put = (event: { sequence: number; [field: string]: unknown }) =>
     dynamodb.send(

@@ -1,8 +1,8 @@
 /** What happens around the loop: cancelling, sandboxes that die, messages that come late, many executions at once. */
 import { SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { config } from '../../functions/core/config.ts';
-import type { Execution } from '../../functions/core/execution.ts';
+import type { Execution } from '../../functions/execution/execution.ts';
+import { config } from '../../functions/service/config.ts';
 import { python } from '../support/model-server.ts';
 import { children, descendants } from '../support/processes.ts';
 import { type Product, startProduct } from '../support/product.ts';
@@ -106,13 +106,13 @@ async function eventsOf({ execution_id }: Execution) {
 
 /** All that could still arrive of an execution that has ended: each message goes to the real handler. */
 async function sendLateMessages({ execution_id }: Execution) {
-  const { getExecution } = await import('../../functions/core/store.ts');
-  const { handler: collect } = await import('../../functions/workflow/collect-result.ts');
-  const { handler: stateChange } = await import('../../functions/workflow/sandbox-state-change.ts');
-  const { handler: recover } = await import('../../functions/workflow/recover-run.ts');
-  const { handler: finish } = await import('../../functions/workflow/finish-execution.ts');
-  const { handler: generate } = await import('../../functions/workflow/generate-code.ts');
-  const { handler: acquire } = await import('../../functions/workflow/acquire-sandbox.ts');
+  const { getExecution } = await import('../../functions/service/store.ts');
+  const { handler: collect } = await import('../../functions/triggers/collect-result.ts');
+  const { handler: stateChange } = await import('../../functions/triggers/sandbox-state-change.ts');
+  const { handler: recover } = await import('../../functions/states/recover-run.ts');
+  const { handler: finish } = await import('../../functions/states/finish-execution.ts');
+  const { handler: generate } = await import('../../functions/states/generate-code.ts');
+  const { handler: acquire } = await import('../../functions/states/acquire-sandbox.ts');
   const { S3Client, PutObjectCommand } = await import('@aws-sdk/client-s3');
   const record = await getExecution(execution_id);
   const context = { awsRequestId: 'late' } as never;
@@ -122,11 +122,11 @@ async function sendLateMessages({ execution_id }: Execution) {
   await new S3Client().send(new PutObjectCommand({ Bucket: process.env.BUCKET_NAME, Key: key, Body }));
   const stopped = { lastStatus: 'STOPPED', group: record?.sandbox_id ?? '' };
   const failure = { Error: 'SandboxLost' };
-  await asFunction('workflow/collect-result', () =>
+  await asFunction('triggers/collect-result', () =>
     collect({ Records: [{ s3: { object: { key } } }] }, context),
   );
-  await asFunction('workflow/sandbox-state-change', () => stateChange({ detail: stopped }, context));
-  await asFunction('workflow/recover-run', () => recover({ execution_id, attempt: 1, failure }, context));
+  await asFunction('triggers/sandbox-state-change', () => stateChange({ detail: stopped }, context));
+  await asFunction('states/recover-run', () => recover({ execution_id, attempt: 1, failure }, context));
   expect(await generate({ execution_id }, context)).toMatchObject({ next: 'finish' });
   expect(await acquire({ execution_id }, context)).toEqual({ execution_id });
   await finish({ execution_id }, context);

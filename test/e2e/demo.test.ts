@@ -1,6 +1,6 @@
 /** The three demo scenarios of the guide, without a key: the first thing a newcomer sees. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Execution } from '../../functions/core/execution.ts';
+import type { Execution } from '../../functions/execution/execution.ts';
 import { startDemoModel } from '../../local/demo-model.ts';
 import { type Product, startProduct } from '../support/product.ts';
 

@@ -4,7 +4,7 @@
  */
 import '../../local/polyfill.ts';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Execution } from '../../functions/core/execution.ts';
+import type { Execution } from '../../functions/execution/execution.ts';
 import { KillableRuntime } from '../support/killable-runtime.ts';
 import { type ModelServer, python, startModelServer } from '../support/model-server.ts';
 import { followExecution, type ProblemBody } from '../support/product.ts';

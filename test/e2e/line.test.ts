@@ -1,6 +1,6 @@
 /** More executions than may run at once: they wait in line, in order, and beyond the end of the line callers are told so. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Execution } from '../../functions/core/execution.ts';
+import type { Execution } from '../../functions/execution/execution.ts';
 import { python } from '../support/model-server.ts';
 import { type ProblemBody, type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
@@ -9,11 +9,11 @@ const AT_ONCE = 3;
 const QUEUED = 17;
 
 let product: Product;
-let store: typeof import('../../functions/core/store.ts');
+let store: typeof import('../../functions/service/store.ts');
 
 beforeAll(async () => {
   product = await startProduct({ executionsAtOnce: AT_ONCE, queuedExecutions: QUEUED });
-  store = await import('../../functions/core/store.ts');
+  store = await import('../../functions/service/store.ts');
 });
 afterAll(() => product.close());
 
@@ -65,8 +65,8 @@ test('twenty at once: three run, the others wait in line and begin in its order,
 
   const cancelled = started[10] as Execution;
   expect((await product.call('DELETE', `/api/executions/${cancelled.execution_id}`)).status).toBe(200);
-  const { handler } = await import('../../functions/workflow/maintain.ts');
-  await asFunction('workflow/maintain', () => handler({}, { awsRequestId: 'upkeep' } as never));
+  const { handler } = await import('../../functions/triggers/maintain.ts');
+  await asFunction('triggers/maintain', () => handler({}, { awsRequestId: 'upkeep' } as never));
   await underWay();
 
   const followers = started.map((execution) => product.follow(execution));
@@ -108,7 +108,7 @@ test('many that come at the same moment do not get more places than there are', 
 test.each(['StartExecution', 'Query'])(
   'what is stored is taken on, whatever fails of telling of it: %s',
   async (command) => {
-    const { stepFunctions, dynamodb } = await import('../../functions/core/aws.ts');
+    const { stepFunctions, dynamodb } = await import('../../functions/service/aws.ts');
     const stack = (command === 'Query' ? dynamodb : stepFunctions)
       .middlewareStack as typeof dynamodb.middlewareStack;
     const name = 'failOne';
@@ -135,7 +135,7 @@ test.each(['StartExecution', 'Query'])(
     dynamodb.middlewareStack.remove('watch');
     expect([status, body.status]).toEqual([202, 'queued']);
     // What the upkeep does, in half a minute.
-    const { launchExecution } = await import('../../functions/core/lifecycle.ts');
+    const { launchExecution } = await import('../../functions/execution/lifecycle.ts');
     const record = await store.getExecution(body.execution_id);
     if (record?.status === 'queued') await launchExecution(record);
     const follower = product.follow(body);

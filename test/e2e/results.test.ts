@@ -1,9 +1,9 @@
 /** What a program leaves, from the sandbox to the API: files of any name, what is left out and why, and nothing at all. */
 import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { CONTRACT_LIMITS, contract } from '../../functions/core/contract.ts';
-import { eventSchema } from '../../functions/core/events.ts';
-import type { Attempt } from '../../functions/core/execution.ts';
+import { eventSchema } from '../../functions/events/events.ts';
+import type { Attempt } from '../../functions/execution/execution.ts';
+import { CONTRACT_LIMITS, contract } from '../../functions/sandbox/contract.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { runResult } from '../support/run-result.ts';
@@ -211,10 +211,10 @@ describe('the contract', () => {
   });
 
   test('a result with bad files loses those, with a word, and no more', async () => {
-    const { takeResult } = await import('../../functions/core/collect.ts');
-    const { openExecution, nextAttempt } = await import('../../functions/core/lifecycle.ts');
-    const { artifactKey, jobId, resultKey } = await import('../../functions/core/mailbox.ts');
-    const store = await import('../../functions/core/store.ts');
+    const { takeResult } = await import('../../functions/execution/collect.ts');
+    const { openExecution, nextAttempt } = await import('../../functions/execution/lifecycle.ts');
+    const { artifactKey, jobId, resultKey } = await import('../../functions/sandbox/mailbox.ts');
+    const store = await import('../../functions/service/store.ts');
     const { body } = await product.call<{ executions: { execution_id: string }[] }>(
       'GET',
       '/api/executions?limit=1',

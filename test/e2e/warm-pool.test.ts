@@ -7,7 +7,7 @@ import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
 
 let product: Product;
-let store: typeof import('../../functions/core/store.ts');
+let store: typeof import('../../functions/service/store.ts');
 
 /** What RunTask is to fail with. */
 let refusal: AwsError | undefined;
@@ -22,13 +22,13 @@ beforeAll(async () => {
       return startDelay;
     },
   });
-  store = await import('../../functions/core/store.ts');
+  store = await import('../../functions/service/store.ts');
 });
 afterAll(() => product.close());
 
 const upkeep = async () => {
-  const { handler } = await import('../../functions/workflow/maintain.ts');
-  await asFunction('workflow/maintain', () => handler({}, { awsRequestId: 'upkeep' } as never));
+  const { handler } = await import('../../functions/triggers/maintain.ts');
+  await asFunction('triggers/maintain', () => handler({}, { awsRequestId: 'upkeep' } as never));
 };
 const ready = async (count: number) =>
   expect
@@ -101,10 +101,10 @@ test('the upkeep retires a sandbox whose URLs end soon', async () => {
 });
 
 test('the upkeep stops a task that nobody waits for', async () => {
-  const { ecs } = await import('../../functions/core/aws.ts');
-  const { config } = await import('../../functions/core/config.ts');
-  const { createMailbox } = await import('../../functions/core/mailbox.ts');
-  const { startSandboxTask } = await import('../../functions/core/warm-pool.ts');
+  const { ecs } = await import('../../functions/service/aws.ts');
+  const { config } = await import('../../functions/service/config.ts');
+  const { createMailbox } = await import('../../functions/sandbox/mailbox.ts');
+  const { startSandboxTask } = await import('../../functions/sandbox/warm-pool.ts');
   const manifest_url = await createMailbox('sandbox-orphan', new Date(Date.now() + 3_600_000));
   const orphan = await startSandboxTask({
     sandbox_id: 'sandbox-orphan',
@@ -123,9 +123,9 @@ test('the upkeep stops a task that nobody waits for', async () => {
 });
 
 test('the upkeep stops every orphan of hundreds and fills the pool, even if something of it fails', async () => {
-  const { ecs } = await import('../../functions/core/aws.ts');
-  const { config } = await import('../../functions/core/config.ts');
-  const { startSandboxTask } = await import('../../functions/core/warm-pool.ts');
+  const { ecs } = await import('../../functions/service/aws.ts');
+  const { config } = await import('../../functions/service/config.ts');
+  const { startSandboxTask } = await import('../../functions/sandbox/warm-pool.ts');
   await ready(2);
   const kept = (await store.listWarmSandboxes()).map(({ task_arn }) => task_arn);
   startDelay = 3_600_000;
@@ -178,7 +178,7 @@ test('the upkeep leaves a sandbox alone that serves an execution', async () => {
 
 test('who removes an environment stops every sandbox of it', async () => {
   const { stopTasks } = await import('../../infra/sandbox-tasks.ts');
-  const { config } = await import('../../functions/core/config.ts');
+  const { config } = await import('../../functions/service/config.ts');
   await ready(2);
   expect(await stopTasks(config.sandboxCluster)).toBeGreaterThanOrEqual(2);
   await expect.poll(() => stopTasks(config.sandboxCluster), { timeout: 10_000 }).toBe(0);

@@ -19,7 +19,7 @@ const readIn = (code: string) =>
 
 /**
  * All at once, by handler. What the bundler leaves out as unreachable counts as not read, and of the settings in
- * functions/core/config.ts, which is one object, only those that the rest of the bundle asks for.
+ * functions/service/config.ts, which is one object, only those that the rest of the bundle asks for.
  */
 export function variablesRead(handlers: readonly string[]): Map<string, Set<string>> {
   const { outputFiles } = buildSync({
@@ -44,7 +44,9 @@ export function variablesRead(handlers: readonly string[]): Map<string, Set<stri
 function variablesReadBy(bundle: string): Set<string> {
   const modules = ourModules(bundle);
   const [name, config] = cutConfig(modules);
-  const others = [...modules].map(([file, code]) => (file.endsWith('core/config.ts') ? '' : code)).join('\n');
+  const others = [...modules]
+    .map(([file, code]) => (file.endsWith('service/config.ts') ? '' : code))
+    .join('\n');
   const asked = new Set<string>();
   const ask = (code: string) => {
     for (const setting of settingsIn(code, name)) {
@@ -82,7 +84,7 @@ function ourModules(bundle: string): Map<string, string> {
 
 /** The name of the settings' object in the bundle, and the code of each of its getters. */
 function cutConfig(modules: Map<string, string>): [name: string, getters: Map<string, string>] {
-  const code = modules.get('functions/core/config.ts') ?? '';
+  const code = modules.get('functions/service/config.ts') ?? '';
   const name = /^var (config\d*) = \{/m.exec(code)?.[1] ?? 'config';
   const parts = code.split(/^ {2}get (\w+)\(\) \{$/m);
   const getters = new Map<string, string>();

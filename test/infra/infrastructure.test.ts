@@ -33,8 +33,8 @@ const UNREACHED: Partial<Record<Handler, string[]>> = {
   // Handlers whose schemas it describes.
   'api/get-openapi': ['TABLE_NAME', 'BUCKET_NAME'],
   // Cancelling, which ends an execution as they do, but only an API call does it.
-  'workflow/finish-execution': ['STATE_MACHINE_ARN'],
-  'workflow/workflow-ended': ['STATE_MACHINE_ARN'],
+  'states/finish-execution': ['STATE_MACHINE_ARN'],
+  'triggers/workflow-ended': ['STATE_MACHINE_ARN'],
 };
 
 /** The properties of all resources of a type, which a test knows to have those of `P`. */
@@ -348,7 +348,7 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
   it('checks programs with the Python that the sandbox has', () => {
     const dockerfile = readFileSync(join(root, 'sandbox-image', 'Dockerfile'), 'utf8');
     const version = /\bpython:(\d+\.\d+)/.exec(dockerfile)?.[1];
-    expect(functionsOf(synthesized).get('workflow/check-code')?.Properties.Runtime).toBe(`python${version}`);
+    expect(functionsOf(synthesized).get('states/check-code')?.Properties.Runtime).toBe(`python${version}`);
   });
 
   it('grants no action by a pattern', () => {
@@ -476,7 +476,7 @@ describe('bundles', () => {
 
   it('of the policy check has its rules and nothing else of the sandbox image', () => {
     const synthesized = synthesize('dev');
-    const folder = assetOf(synthesized, 'workflow/check-code');
+    const folder = assetOf(synthesized, 'states/check-code');
     const load = 'from policy.check_code import handler; assert callable(handler)';
     execFileSync('python3', ['-B', '-c', load], { cwd: folder });
     expect(existsSync(join(folder, 'sandbox'))).toBe(false);

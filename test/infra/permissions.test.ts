@@ -13,18 +13,18 @@ import { type Synthesized, synthesize } from './synthesize.ts';
 
 /** The calls of one run of a function, as they are recorded. */
 const RECORDED = `
-{"function":"workflow/run-code","service":"DynamoDB","operation":"UpdateItem","resource":"EXECUTION#1"}
-{"function":"workflow/run-code","service":"DynamoDB","operation":"GetItem","resource":"EXECUTION#1"}
-{"function":"workflow/run-code","service":"DynamoDB","operation":"GetItem","resource":"SANDBOX#s"}
-{"function":"workflow/run-code","service":"DynamoDB","operation":"Query","resource":"EXECUTION#1"}
-{"function":"workflow/run-code","service":"DynamoDB","operation":"PutItem","resource":"EXECUTION#1"}
-{"function":"workflow/run-code","service":"S3","operation":"GetObject","resource":"mailbox/s/results/1-1.json"}
-{"function":"workflow/run-code","service":"S3","operation":"HeadObject","resource":"mailbox/s/artifacts/1-1/plot.png"}
-{"function":"workflow/run-code","service":"S3","operation":"GetObject","resource":"executions/1/attempts/1/code.py"}
-{"function":"workflow/run-code","service":"S3","operation":"PutObject","resource":"executions/1/attempts/1/output.txt"}
-{"function":"workflow/run-code","service":"S3","operation":"PutObject","resource":"jobs/s.json"}
-{"function":"workflow/run-code","service":"ApiGatewayManagementApi","operation":"PostToConnection","resource":"c1"}
-{"function":"workflow/run-code","service":"SFN","operation":"SendTaskSuccess","resource":""}
+{"function":"states/run-code","service":"DynamoDB","operation":"UpdateItem","resource":"EXECUTION#1"}
+{"function":"states/run-code","service":"DynamoDB","operation":"GetItem","resource":"EXECUTION#1"}
+{"function":"states/run-code","service":"DynamoDB","operation":"GetItem","resource":"SANDBOX#s"}
+{"function":"states/run-code","service":"DynamoDB","operation":"Query","resource":"EXECUTION#1"}
+{"function":"states/run-code","service":"DynamoDB","operation":"PutItem","resource":"EXECUTION#1"}
+{"function":"states/run-code","service":"S3","operation":"GetObject","resource":"mailbox/s/results/1-1.json"}
+{"function":"states/run-code","service":"S3","operation":"HeadObject","resource":"mailbox/s/artifacts/1-1/plot.png"}
+{"function":"states/run-code","service":"S3","operation":"GetObject","resource":"executions/1/attempts/1/code.py"}
+{"function":"states/run-code","service":"S3","operation":"PutObject","resource":"executions/1/attempts/1/output.txt"}
+{"function":"states/run-code","service":"S3","operation":"PutObject","resource":"jobs/s.json"}
+{"function":"states/run-code","service":"ApiGatewayManagementApi","operation":"PostToConnection","resource":"c1"}
+{"function":"states/run-code","service":"SFN","operation":"SendTaskSuccess","resource":""}
 `;
 
 let synthesized: Synthesized;
@@ -37,9 +37,9 @@ beforeAll(() => {
   calls = parseCalls(RECORDED);
 });
 
-/** The policies with other statements for `workflow/run-code`. */
+/** The policies with other statements for `states/run-code`. */
 const withStatements = (change: (statements: Statement[]) => Statement[]) =>
-  new Map(policies).set('workflow/run-code', change(policies.get('workflow/run-code') ?? []));
+  new Map(policies).set('states/run-code', change(policies.get('states/run-code') ?? []));
 
 const plus = (statement: Statement) => withStatements((statements) => [...statements, statement]);
 
@@ -55,7 +55,7 @@ describe('evaluate', () => {
   it('allows what a function is there for', () => {
     const { refused, unused } = evaluate([...calls, ...UNSEEN], policies, synthesized);
     expect(refused).toEqual([]);
-    expect(unjustified(unused).filter((one) => one.startsWith('workflow/run-code'))).toEqual([]);
+    expect(unjustified(unused).filter((one) => one.startsWith('states/run-code'))).toEqual([]);
   });
 
   it.each([
@@ -75,12 +75,12 @@ describe('evaluate', () => {
   it('finds what is granted and not used', () => {
     const more = plus({ Effect: 'Allow', Action: 'dynamodb:Scan', Resource: 'arn:aws:dynamodb:::table/t' });
     const { unused } = evaluate(calls, more, synthesized);
-    expect(unjustified(unused)).toContain('workflow/run-code dynamodb:Scan arn:aws:dynamodb:::table/t');
+    expect(unjustified(unused)).toContain('states/run-code dynamodb:Scan arn:aws:dynamodb:::table/t');
   });
 
   it('holds calls to the keys that a statement names', () => {
     const call = (service: string, operation: string, resource: string): Call => ({
-      function: 'workflow/run-code',
+      function: 'states/run-code',
       service,
       operation,
       resource,
@@ -106,21 +106,21 @@ describe('evaluate', () => {
   });
 
   it('lets whoever keeps the pool of sandboxes start them', () => {
-    const call: Call = { function: 'workflow/maintain', service: 'ECS', operation: 'RunTask', resource: '' };
+    const call: Call = { function: 'triggers/maintain', service: 'ECS', operation: 'RunTask', resource: '' };
     expect(evaluate([call], policies, synthesized).refused).toEqual([]);
   });
 
   it('refuses to guess about what it does not know', () => {
-    const call: Call = { function: 'workflow/run-code', service: 'SNS', operation: 'Publish', resource: '' };
+    const call: Call = { function: 'states/run-code', service: 'SNS', operation: 'Publish', resource: '' };
     expect(() => evaluate([call], policies, synthesized)).toThrow('SNS Publish');
-    expect(() => evaluate([{ ...call, function: 'workflow/none' }], policies, synthesized)).toThrow(
-      'workflow/none',
+    expect(() => evaluate([{ ...call, function: 'states/none' }], policies, synthesized)).toThrow(
+      'states/none',
     );
   });
 });
 
 it('finds actions granted by a pattern', () => {
   const more = plus({ Effect: 'Allow', Action: 's3:Get*', Resource: '*' });
-  expect(wildcardActions(more)).toEqual(['workflow/run-code s3:Get*']);
+  expect(wildcardActions(more)).toEqual(['states/run-code s3:Get*']);
   expect(wildcardActions(policies)).toEqual([]);
 });

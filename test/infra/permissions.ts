@@ -3,7 +3,7 @@
  *
  * A call as it is recorded, one JSON object a line:
  *
- *   {"function": "workflow/run-code", "service": "DynamoDB", "operation": "GetItem", "resource": "EXECUTION#1234"}
+ *   {"function": "states/run-code", "service": "DynamoDB", "operation": "GetItem", "resource": "EXECUTION#1234"}
  *
  * `resource` is what tells calls of one operation apart:
  *
@@ -125,7 +125,7 @@ export function requestsOf({ service, operation, resource }: Call, synthesized: 
       );
     }
     case 'Lambda':
-      return one(`lambda:${operation}Function`, arn('AWS::Lambda::Function', 'FunctionsWorkflowCheckCode'));
+      return one(`lambda:${operation}Function`, arn('AWS::Lambda::Function', 'FunctionsStatesCheckCode'));
     case 'Secrets Manager':
       return one(`secretsmanager:${operation}`, arn('AWS::SecretsManager::Secret', 'ModelKey'));
     default:
@@ -167,9 +167,9 @@ function allows(statement: Statement, { action, resource, context }: Request): b
 }
 
 export interface Findings {
-  /** Calls that would be refused, as `workflow/run-code may not s3:PutObject arn:…`. */
+  /** Calls that would be refused, as `states/run-code may not s3:PutObject arn:…`. */
   refused: string[];
-  /** Grants that no call needed, as `workflow/run-code s3:PutObject arn:…/jobs/*`. */
+  /** Grants that no call needed, as `states/run-code s3:PutObject arn:…/jobs/*`. */
   unused: string[];
 }
 
@@ -225,7 +225,7 @@ export function wildcardActions(policies: ReadonlyMap<string, Statement[]>): str
 export const UNSEEN: Call[] = [
   // The local runtime has no Secrets Manager; test/auth calls the real client.
   {
-    function: 'workflow/generate-code',
+    function: 'states/generate-code',
     service: 'Secrets Manager',
     operation: 'GetSecretValue',
     resource: '',
@@ -237,14 +237,14 @@ export const UNSEEN: Call[] = [
     resource: '',
   })),
   // A presigned form may do what who signed it may.
-  ...['workflow/acquire-sandbox', 'workflow/maintain'].map((name) => ({
+  ...['states/acquire-sandbox', 'triggers/maintain'].map((name) => ({
     function: name,
     service: 'S3',
     operation: 'PutObject',
     resource: 'mailbox/sandbox-1/ready.json',
   })),
   // Without the right to list, S3 refuses a file that is not there, instead of saying so.
-  ...['workflow/collect-result', 'workflow/run-code', 'workflow/recover-run'].map((name) => ({
+  ...['triggers/collect-result', 'states/run-code', 'states/recover-run'].map((name) => ({
     function: name,
     service: 'S3',
     operation: 'ListObjectsV2',

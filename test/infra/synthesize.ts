@@ -81,7 +81,7 @@ export function functionsOf({ service, environment }: Synthesized): Map<string, 
   for (const [id, resource] of ofType(service, 'AWS::Lambda::Function')) {
     const { LogGroup } = (resource.Properties.LoggingConfig ?? {}) as { LogGroup?: { Ref: string } };
     const name = LogGroup && service.Resources[LogGroup.Ref]?.Properties.LogGroupName;
-    if (typeof name === 'string' && /^(api|auth|realtime|workflow)\//.test(name.slice(prefix.length))) {
+    if (typeof name === 'string' && /^(api|realtime|states|triggers)\//.test(name.slice(prefix.length))) {
       found.set(name.slice(prefix.length), { id, ...resource });
     }
   }

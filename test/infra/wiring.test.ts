@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Route, routes } from '../../functions/api/routes.ts';
-import { UPLOAD_EVENTS } from '../../functions/core/upload-events.ts';
+import { UPLOAD_EVENTS } from '../../functions/sandbox/upload-events.ts';
 import { bundle } from '../../infra/bundle.ts';
 import { definitions, type Handler } from '../../infra/constructs/functions.ts';
 import { environments } from '../../infra/environments.ts';
@@ -52,7 +52,7 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
     });
     const authorizers = ofType(service, 'AWS::ApiGatewayV2::Authorizer');
     expect(authorizers.map(([, { Properties }]) => calledBy(Properties.AuthorizerUri, functions))).toEqual([
-      'auth/authorizer',
+      'api/authorizer',
     ]);
   });
 
@@ -68,7 +68,7 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
         .replace('FunctionArn', '')
         .replace(/(?<=.)[A-Z]/g, '-$&')
         .toLowerCase();
-      expect(calledBy(value, functions)).toBe(`workflow/${state}`);
+      expect(calledBy(value, functions)).toBe(`states/${state}`);
     }
   });
 
@@ -78,9 +78,9 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
       calledBy((Properties.Targets as { Arn: unknown }[])[0]?.Arn, functions),
     ]);
     expect(Object.fromEntries(rules)).toEqual({
-      SandboxStopped: 'workflow/sandbox-state-change',
-      WorkflowEnded: 'workflow/workflow-ended',
-      EveryMinute: 'workflow/maintain',
+      SandboxStopped: 'triggers/sandbox-state-change',
+      WorkflowEnded: 'triggers/workflow-ended',
+      EveryMinute: 'triggers/maintain',
     });
     const { LambdaFunctionConfigurations } = only('Custom::S3BucketNotifications')
       .NotificationConfiguration as {
@@ -88,7 +88,7 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
     };
     expect(LambdaFunctionConfigurations).toHaveLength(1);
     expect(calledBy(LambdaFunctionConfigurations[0]?.LambdaFunctionArn, functions)).toBe(
-      'workflow/collect-result',
+      'triggers/collect-result',
     );
     expect(LambdaFunctionConfigurations[0]?.Filter).toEqual({
       Key: {

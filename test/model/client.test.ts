@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type GenerateRequest, generateCode, type ModelWait } from '../../functions/core/model/client.ts';
-import { ModelError } from '../../functions/core/model/errors.ts';
+import { type GenerateRequest, generateCode, type ModelWait } from '../../functions/model/client.ts';
+import { ModelError } from '../../functions/model/errors.ts';
 import { type ModelServer, startModelServer } from '../support/model-server.ts';
 
 const KEY = 'sk-secret-123';

@@ -1,14 +1,10 @@
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { generateCode } from '../../functions/core/model/client.ts';
-import { ModelError } from '../../functions/core/model/errors.ts';
-import { extractCode } from '../../functions/core/model/extract-code.ts';
-import {
-  type FailedAttempt,
-  generationMessages,
-  repairMessages,
-} from '../../functions/core/model/prompts.ts';
+import { generateCode } from '../../functions/model/client.ts';
+import { ModelError } from '../../functions/model/errors.ts';
+import { extractCode } from '../../functions/model/extract-code.ts';
+import { type FailedAttempt, generationMessages, repairMessages } from '../../functions/model/prompts.ts';
 import { type DemoModel, startDemoModel } from '../../local/demo-model.ts';
 import { demoScenarios } from '../../local/demo-scenarios.ts';
 

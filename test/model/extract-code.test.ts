@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CodeStream, extractCode } from '../../functions/core/model/extract-code.ts';
+import { CodeStream, extractCode } from '../../functions/model/extract-code.ts';
 
 const FENCE = '```';
 /** In these replies ''' stands for a fence of backticks. */

@@ -4,7 +4,7 @@ import {
   generationMessages,
   repairMessages,
   type Task,
-} from '../../functions/core/model/prompts.ts';
+} from '../../functions/model/prompts.ts';
 
 const task: Task = {
   prompt: 'Print the mean of a list',

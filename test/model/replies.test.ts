@@ -1,7 +1,7 @@
 /** Replies as models of all kinds send them: what is the program in them, also while they are written. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { CodeStream, extractCode } from '../../functions/core/model/extract-code.ts';
+import { CodeStream, extractCode } from '../../functions/model/extract-code.ts';
 
 const FENCE = '```';
 /** In these replies ''' stands for a fence of backticks. */

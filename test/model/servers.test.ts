@@ -1,8 +1,8 @@
 /** Model servers of all kinds: what they refuse, how they answer, what they say when something is wrong. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { generateCode } from '../../functions/core/model/client.ts';
-import { ModelError } from '../../functions/core/model/errors.ts';
-import { extractCode } from '../../functions/core/model/extract-code.ts';
+import { generateCode } from '../../functions/model/client.ts';
+import { ModelError } from '../../functions/model/errors.ts';
+import { extractCode } from '../../functions/model/extract-code.ts';
 import { type ModelServer, type ScriptedReply, startModelServer } from '../support/model-server.ts';
 
 const KEY = 'sk-secret-123';

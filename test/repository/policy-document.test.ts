@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { policySchema } from '../../functions/core/execution.ts';
+import { policySchema } from '../../functions/execution/execution.ts';
 import rules from '../../sandbox-image/policy/rules.json' with { type: 'json' };
 
 const file = path.join(import.meta.dirname, '../../docs/policy.md');

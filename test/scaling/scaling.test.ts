@@ -1,7 +1,7 @@
 /** docs/scaling.md: its arithmetic, and the counts that it begins with. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { amountsOf } from '../../functions/core/prices.ts';
+import { amountsOf } from '../../functions/execution/prices.ts';
 import { modelTables } from '../bench/cloud-model.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
@@ -45,7 +45,7 @@ afterAll(() => product.close());
 
 it('counts with what an execution really asks for', async () => {
   const { callsOf, sum, UsageMeter } = await import('../bench/usage.ts');
-  const { getExecution } = await import('../../functions/core/store.ts');
+  const { getExecution } = await import('../../functions/service/store.ts');
   const meter = await UsageMeter.start();
   // A text costs by its length, so these are as long as programs are.
   const program = (line: string) => python(`${'# some line of a program\n'.repeat(25)}${line}`);
@@ -57,10 +57,10 @@ it('counts with what an execution really asks for', async () => {
   const { sandbox_id = '' } = (await getExecution(execution.execution_id)) ?? {};
   // What follows the end: the page leaves, and the task's end is told.
   const used = () => meter.of(execution.execution_id, sandbox_id);
-  const ended = ['realtime/disconnect', 'workflow/sandbox-state-change', 'workflow/finish-execution'];
+  const ended = ['realtime/disconnect', 'triggers/sandbox-state-change', 'states/finish-execution'];
   await expect.poll(() => ended.every((name) => used().invocations.has(name))).toBe(true);
   // That the sandbox is ready, and of each run that it began and what came of it.
-  await expect.poll(() => used().invocations.get('workflow/collect-result')).toBe(5);
+  await expect.poll(() => used().invocations.get('triggers/collect-result')).toBe(5);
 
   const usage = used();
   const deltas = follower.events.filter(({ type }) => type === 'code.delta').length;

@@ -7,12 +7,12 @@ import { type Product, startProduct } from '../support/product.ts';
 type Key = { pk: string; sk: string };
 
 let product: Product;
-let store: typeof import('../../functions/core/store.ts');
+let store: typeof import('../../functions/service/store.ts');
 let items: DynamoDBDocumentClient;
 
 beforeAll(async () => {
   product = await startProduct();
-  store = await import('../../functions/core/store.ts');
+  store = await import('../../functions/service/store.ts');
   items = DynamoDBDocumentClient.from(new DynamoDBClient());
 });
 afterAll(() => product.close());

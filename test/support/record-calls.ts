@@ -59,7 +59,7 @@ export async function recordCalls(file: string): Promise<void> {
     appendFileSync(file, `${line}\n`);
   };
   const { connections, dynamodb, ecs, lambda, s3, stepFunctions } = await import(
-    '../../functions/core/aws.ts'
+    '../../functions/service/aws.ts'
   );
   const watch = (service: string, stack: typeof dynamodb.middlewareStack) =>
     stack.add(

@@ -1,4 +1,4 @@
-import type { RunResult } from '../../functions/core/contract.ts';
+import type { RunResult } from '../../functions/sandbox/contract.ts';
 
 /** The document by which a sandbox hands in a run that went well. */
 export const runResult = (job_id: string, changes: Partial<RunResult> = {}): RunResult => ({

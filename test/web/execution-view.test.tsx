@@ -3,7 +3,7 @@
 import { cleanup, fireEvent, render, screen } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Attempt } from '../../functions/core/execution.ts';
+import type { Attempt } from '../../functions/execution/execution.ts';
 import type { Client } from '../../web/src/api/client.ts';
 import { ExecutionView } from '../../web/src/components/ExecutionView.tsx';
 import { HistoryList } from '../../web/src/components/HistoryList.tsx';

@@ -1,7 +1,7 @@
 /** The page's small functions: what they say and how they read. */
 import { describe, expect, it } from 'vitest';
-import type { Attempt } from '../../functions/core/execution.ts';
-import { LIMITS as API_LIMITS } from '../../functions/core/execution.ts';
+import type { Attempt } from '../../functions/execution/execution.ts';
+import { LIMITS as API_LIMITS } from '../../functions/execution/execution.ts';
 import { demoScenarios } from '../../local/demo-scenarios.ts';
 import {
   EMPTY_DRAFT,

@@ -59,7 +59,7 @@ describe('the workflow', () => {
     expect(names.length).toBeGreaterThan(0);
     for (const name of new Set(names)) {
       const file = name.replaceAll(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase();
-      const found = [`functions/workflow/${file}.ts`, `sandbox-image/policy/${file.replaceAll('-', '_')}.py`];
+      const found = [`functions/states/${file}.ts`, `sandbox-image/policy/${file.replaceAll('-', '_')}.py`];
       expect(found.some(existsSync), name).toBe(true);
     }
   });

@@ -20,7 +20,7 @@ beforeAll(async () => {
   product = await startProduct({
     onAnswer: (name, answer) => answers.push([pascalCase(name), JSON.parse(JSON.stringify(answer ?? null))]),
   });
-  const { stepFunctions } = await import('../../functions/core/aws.ts');
+  const { stepFunctions } = await import('../../functions/service/aws.ts');
   stepFunctions.middlewareStack.add(
     (next, { commandName }) =>
       (args) => {
@@ -34,8 +34,8 @@ beforeAll(async () => {
 afterAll(() => product.close());
 
 test('every answer is of a form of which there is an example', async () => {
-  const { loseSandbox } = await import('../../functions/core/sandboxes.ts');
-  const { getExecution } = await import('../../functions/core/store.ts');
+  const { loseSandbox } = await import('../../functions/sandbox/sandboxes.ts');
+  const { getExecution } = await import('../../functions/service/store.ts');
   const run = (prompt: string, ...replies: Parameters<typeof product.model.replyTo>[1][]) => {
     product.model.replyTo(prompt, ...replies);
     return product.run({ prompt, max_retries: replies.length });

@@ -1,8 +1,9 @@
 /** The states and events that mend what went wrong, each called as Step Functions or EventBridge would. */
+import { existsSync } from 'node:fs';
 import { DescribeTasksCommand } from '@aws-sdk/client-ecs';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { AttemptRecord, ExecutionRecord } from '../../functions/core/store.ts';
+import type { AttemptRecord, ExecutionRecord } from '../../functions/service/store.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
@@ -11,21 +12,22 @@ import { runResult } from '../support/run-result.ts';
 type Handler = (event: never, context: never) => Promise<unknown>;
 
 let product: Product;
-let store: typeof import('../../functions/core/store.ts');
+let store: typeof import('../../functions/service/store.ts');
 
 beforeAll(async () => {
   product = await startProduct();
-  store = await import('../../functions/core/store.ts');
+  store = await import('../../functions/service/store.ts');
 });
 afterAll(() => product.close());
 
-async function call(state: string, event: object): Promise<unknown> {
-  const { handler }: { handler: Handler } = await import(`../../functions/workflow/${state}.ts`);
-  return asFunction(`workflow/${state}`, () => handler(event as never, { awsRequestId: 'test' } as never));
+async function call(name: string, event: object): Promise<unknown> {
+  const folder = existsSync(`functions/states/${name}.ts`) ? 'states' : 'triggers';
+  const { handler }: { handler: Handler } = await import(`../../functions/${folder}/${name}.ts`);
+  return asFunction(`${folder}/${name}`, () => handler(event as never, { awsRequestId: 'test' } as never));
 }
 
 async function upload(key: string, document: object): Promise<void> {
-  const { s3 } = await import('../../functions/core/aws.ts');
+  const { s3 } = await import('../../functions/service/aws.ts');
   const Body = JSON.stringify(document);
   await s3.send(new PutObjectCommand({ Bucket: process.env.BUCKET_NAME, Key: key, Body }));
 }
@@ -33,7 +35,7 @@ async function upload(key: string, document: object): Promise<void> {
 let number = 0;
 /** An execution without a workflow, whose attempt waits for a sandbox that has uploaded its result already. */
 async function waitingWithResult(output: string): Promise<[ExecutionRecord, AttemptRecord]> {
-  const { nextAttempt, openExecution } = await import('../../functions/core/lifecycle.ts');
+  const { nextAttempt, openExecution } = await import('../../functions/execution/lifecycle.ts');
   number += 1;
   const id = `recovery-${number}`;
   const sandbox_id = `sandbox-recovery-${number}`;
@@ -110,9 +112,9 @@ describe('RunCode', () => {
       sandbox_id,
       task_token: 'nobody waits',
     });
-    const { lookForResult } = await import('../../functions/core/collect.ts');
+    const { lookForResult } = await import('../../functions/execution/collect.ts');
     await Promise.all([
-      asFunction('workflow/run-code', () => lookForResult(execution, waiting)),
+      asFunction('states/run-code', () => lookForResult(execution, waiting)),
       call('collect-result', uploaded(execution)),
       call('collect-result', uploaded(execution)),
     ]);
@@ -142,7 +144,7 @@ describe('RunCode', () => {
 });
 
 test('a sandbox that goes while the model writes is replaced, and no run is lost for it', async () => {
-  const { loseSandbox } = await import('../../functions/core/sandboxes.ts');
+  const { loseSandbox } = await import('../../functions/sandbox/sandboxes.ts');
   const gate = Promise.withResolvers<void>();
   product.model.replyTo('Idle', python('print(1 / 0)'), { text: python('print(1)'), gate: gate.promise });
   const execution = await product.start({ prompt: 'Idle' });
@@ -244,7 +246,7 @@ describe('WorkflowEnded', () => {
 });
 
 test('Spot is asked for the sandboxes that are started for an execution, if it is to be, and not for warm ones', async () => {
-  const { planSandbox } = await import('../../functions/core/sandboxes.ts');
+  const { planSandbox } = await import('../../functions/sandbox/sandboxes.ts');
   expect(await planSandbox('somebody')).toMatchObject({ capacity_provider: 'FARGATE' });
   process.env.SANDBOX_SPOT = 'on';
   const own = await planSandbox('somebody');
@@ -259,7 +261,7 @@ describe('RecordSandbox', () => {
   const failed = { Tasks: [], Failures: [{ Reason: 'RESOURCE:FARGATE', Detail: 'no capacity' }] };
 
   test('has a start without a task tried again, and gives up in the end', async () => {
-    const { planSandbox } = await import('../../functions/core/sandboxes.ts');
+    const { planSandbox } = await import('../../functions/sandbox/sandboxes.ts');
     const { sandbox_id } = await planSandbox('nobody');
     const names: string[] = [];
     for (let tries = 0; tries < 8; tries += 1) {
@@ -273,7 +275,7 @@ describe('RecordSandbox', () => {
   });
 
   test('gives up one that was to replace a warm one: nobody waits for it', async () => {
-    const { planSandbox } = await import('../../functions/core/sandboxes.ts');
+    const { planSandbox } = await import('../../functions/sandbox/sandboxes.ts');
     const { sandbox_id } = await planSandbox();
     const event = { execution_id: 'somebody', sandbox_id, run_task: failed };
     expect(await call('record-sandbox', event)).toEqual({ sandbox_id });
@@ -282,10 +284,10 @@ describe('RecordSandbox', () => {
   });
 
   test('stops the task of a sandbox that was given up meanwhile', async () => {
-    const { ecs } = await import('../../functions/core/aws.ts');
-    const { config } = await import('../../functions/core/config.ts');
-    const { planSandbox } = await import('../../functions/core/sandboxes.ts');
-    const { startSandboxTask } = await import('../../functions/core/warm-pool.ts');
+    const { ecs } = await import('../../functions/service/aws.ts');
+    const { config } = await import('../../functions/service/config.ts');
+    const { planSandbox } = await import('../../functions/sandbox/sandboxes.ts');
+    const { startSandboxTask } = await import('../../functions/sandbox/warm-pool.ts');
     const planned = await planSandbox('nobody');
     const { sandbox_id } = planned;
     const TaskArn = await startSandboxTask(planned);

@@ -1,6 +1,6 @@
 /** An execution that exists in the browser alone: the test says what happens in it, at any size and speed. */
 import type { Page, WebSocketRoute } from 'playwright-core';
-import type { EventData } from '../../../functions/core/events.ts';
+import type { EventData } from '../../../functions/events/events.ts';
 import { attempt, execution } from '../../web/support/executions.ts';
 
 export interface StreamedExecution {

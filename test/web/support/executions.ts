@@ -1,7 +1,8 @@
 /** Executions, attempts and events for tests, each field as it is at the beginning unless given. */
-import { newAttempt } from '../../../functions/core/attempts.ts';
-import type { EventData, ExecutionEvent } from '../../../functions/core/events.ts';
-import type { Attempt, Execution, ExecutionSummary } from '../../../functions/core/execution.ts';
+
+import type { EventData, ExecutionEvent } from '../../../functions/events/events.ts';
+import { newAttempt } from '../../../functions/execution/attempts.ts';
+import type { Attempt, Execution, ExecutionSummary } from '../../../functions/execution/execution.ts';
 
 export const summary = (given: Partial<ExecutionSummary> = {}): ExecutionSummary => ({
   execution_id: 'e1',

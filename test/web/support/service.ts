@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer } from 'ws';
-import type { EventData, ExecutionEvent } from '../../../functions/core/events.ts';
-import type { Execution } from '../../../functions/core/execution.ts';
+import type { EventData, ExecutionEvent } from '../../../functions/events/events.ts';
+import type { Execution } from '../../../functions/execution/execution.ts';
 import { execution, events as number } from './executions.ts';
 
 export type Service = Awaited<ReturnType<typeof startService>>;

@@ -1,7 +1,7 @@
-/** The service's HTTP API, typed. Shapes are those of functions/core; errors are ApiError and Unreachable. */
-import type { ExecutionEvent } from '../../../functions/core/events.ts';
-import type { ExecuteRequest, Execution, History } from '../../../functions/core/execution.ts';
-import type { Health } from '../../../functions/core/health.ts';
+/** The service's HTTP API, typed. Shapes are those of functions/; errors are ApiError and Unreachable. */
+import type { ExecutionEvent } from '../../../functions/events/events.ts';
+import type { ExecuteRequest, Execution, History } from '../../../functions/execution/execution.ts';
+import type { Health } from '../../../functions/service/health.ts';
 import { ApiError, type ProblemDocument, Unreachable } from './errors.ts';
 
 export type { Health };

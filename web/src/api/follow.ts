@@ -9,7 +9,7 @@
  * Events are numbered without gaps. What comes twice is dropped; a gap, or silence, makes us ask again for what
  * comes after the last one; a text too long for a message is read from a new snapshot.
  */
-import type { ExecutionEvent } from '../../../functions/core/events.ts';
+import type { ExecutionEvent } from '../../../functions/events/events.ts';
 import { type ExecutionState, fromSnapshot, isFinal, leavesOutText, reduce } from '../execution/reduce.ts';
 import type { Client } from './client.ts';
 import { ApiError, Unreachable } from './errors.ts';

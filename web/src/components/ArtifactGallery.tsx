@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'react';
-import type { Artifact, SkippedArtifact } from '../../../functions/core/execution.ts';
+import type { Artifact, SkippedArtifact } from '../../../functions/execution/execution.ts';
 import type { Client } from '../api/client.ts';
 import { type ArtifactId, useArtifact, usePictureUrl } from '../hooks/use-artifact.ts';
 import { parseCsv, type Table } from '../text/csv.ts';

@@ -1,5 +1,5 @@
 import { memo, useEffect, useRef, useState } from 'react';
-import type { Policy } from '../../../functions/core/execution.ts';
+import type { Policy } from '../../../functions/execution/execution.ts';
 import type { Client } from '../api/client.ts';
 import { isPermittedByStandard } from '../execution/draft.ts';
 import { STATUS_NAMES } from '../execution/explain.ts';

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'react';
-import type { ExecutionStatus, ExecutionSummary } from '../../../functions/core/execution.ts';
+import type { ExecutionStatus, ExecutionSummary } from '../../../functions/execution/execution.ts';
 import { STATUS_NAMES } from '../execution/explain.ts';
 import type { HistoryState } from '../hooks/use-history.ts';
 import { executionPath } from '../hooks/use-route.ts';

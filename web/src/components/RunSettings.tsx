@@ -1,5 +1,5 @@
 import { lazy, type ReactNode, type Ref, Suspense, useId, useRef, useState } from 'react';
-import type { Policy } from '../../../functions/core/execution.ts';
+import type { Policy } from '../../../functions/execution/execution.ts';
 import type { Health } from '../api/client.ts';
 import { type Draft, LIMITS } from '../execution/draft.ts';
 import { ErrorBoundary } from './ErrorBoundary.tsx';

@@ -1,4 +1,4 @@
-import type { AttemptStatus, ExecutionStatus } from '../../../functions/core/execution.ts';
+import type { AttemptStatus, ExecutionStatus } from '../../../functions/execution/execution.ts';
 import { CheckIcon, ClockIcon, CrossIcon, SpinnerIcon, StopIcon } from './icons.tsx';
 
 /** The sign of a status; the words are beside it. */

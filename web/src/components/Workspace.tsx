@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
-import type { Policy } from '../../../functions/core/execution.ts';
+import type { Policy } from '../../../functions/execution/execution.ts';
 import type { Client, Health } from '../api/client.ts';
 import type { Seen } from '../api/seen.ts';
 import { type Draft, EMPTY_DRAFT, toDraft, toRequest } from '../execution/draft.ts';

@@ -1,5 +1,5 @@
 /** What a person is about to run: the prompt and how. Kept over a reload, each tab its own. */
-import type { ExecuteRequest, Execution, Policy } from '../../../functions/core/execution.ts';
+import type { ExecuteRequest, Execution, Policy } from '../../../functions/execution/execution.ts';
 
 export interface Draft {
   prompt: string;

@@ -1,5 +1,5 @@
 /** What happened, in one plain sentence each. */
-import type { ErrorCategory, ExecutionStatus } from '../../../functions/core/execution.ts';
+import type { ErrorCategory, ExecutionStatus } from '../../../functions/execution/execution.ts';
 import { count, duration } from '../text/format.ts';
 import { doing } from './phases.ts';
 import type { AttemptState, ExecutionState } from './reduce.ts';

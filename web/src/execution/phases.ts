@@ -1,5 +1,5 @@
 /** The phases of an attempt and how long each took. */
-import type { AttemptStatus } from '../../../functions/core/execution.ts';
+import type { AttemptStatus } from '../../../functions/execution/execution.ts';
 import type { AttemptState } from './reduce.ts';
 
 export interface Phase {

@@ -2,9 +2,10 @@
  * The state of an execution as the page shows it: a snapshot of the API, and events folded into it one by one.
  * Pure: no network, no clock.
  */
-import { newAttempt, sumUsage } from '../../../functions/core/attempts.ts';
-import type { ExecutionEvent } from '../../../functions/core/events.ts';
-import type { Attempt, Execution, ExecutionStatus } from '../../../functions/core/execution.ts';
+
+import type { ExecutionEvent } from '../../../functions/events/events.ts';
+import { newAttempt, sumUsage } from '../../../functions/execution/attempts.ts';
+import type { Attempt, Execution, ExecutionStatus } from '../../../functions/execution/execution.ts';
 
 export interface AttemptState extends Attempt {
   /** Which run (sandbox) the output is of; null if the snapshot brought it. */

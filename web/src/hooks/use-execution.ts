@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'react';
-import type { Execution } from '../../../functions/core/execution.ts';
+import type { Execution } from '../../../functions/execution/execution.ts';
 import type { Client } from '../api/client.ts';
 import { type Connection, followExecution } from '../api/follow.ts';
 import type { Seen } from '../api/seen.ts';

@@ -1,6 +1,6 @@
 /** The caller's executions, newest first, page by page; kept up to date across tabs. */
 import { useCallback, useEffect, useRef, useState } from 'react';
-import type { ExecutionSummary, History } from '../../../functions/core/execution.ts';
+import type { ExecutionSummary, History } from '../../../functions/execution/execution.ts';
 import type { Client } from '../api/client.ts';
 import { Unreachable } from '../api/errors.ts';
 import type { Seen } from '../api/seen.ts';

@@ -1,0 +1,384 @@
+/**
+ * How an execution moves on. The workflow's functions and the API call these; each derives what to do from the
+ * store, so doing it again (a retry, a restarted workflow, a message that comes twice) changes nothing.
+ *
+ *   launchExecution   stored ─► its workflow runs
+ *   nextAttempt       which attempt is to be worked on, and where it stands
+ *   endAttempt        an attempt succeeded or failed ─► the next one, or the end
+ *   endExecution      the final status and the counters, the sandbox is stopped, the end is published
+ *   cancelExecution   the same, and the workflow is stopped
+ */
+import { stripVTControlCharacters } from 'node:util';
+import type { EventData } from '../events/events.ts';
+import { publish, publishOnce } from '../events/publish.ts';
+import { stopSandbox } from '../sandbox/sandboxes.ts';
+import { nowAfter, secondsBetween } from '../service/clock.ts';
+import { config } from '../service/config.ts';
+import { ConditionFailed } from '../service/errors.ts';
+import { measure } from '../service/metrics.ts';
+import {
+  type AttemptRecord,
+  appendFirstEvent,
+  createAttempt,
+  type ExecutionRecord,
+  finishExecution,
+  getAttempt,
+  getExecution,
+  getSandbox,
+  listAttempts,
+  listEvents,
+  moveAttempt,
+} from '../service/store.ts';
+import { withFittingOutputs } from './answer-size.ts';
+import { newAttempt, sumUsage } from './attempts.ts';
+import {
+  type Attempt,
+  type ErrorCategory,
+  type Execution,
+  type ExecutionSummary,
+  type FinalStatus,
+  isFinal,
+} from './execution.ts';
+import { placeInLine } from './line.ts';
+import { amountsOf, cost } from './prices.ts';
+import { readText } from './texts.ts';
+import { startWorkflow, stopWorkflow } from './workflow.ts';
+
+/** What the workflow does next: ids and a verdict, all the state it carries. */
+export interface Verdict {
+  execution_id: string;
+  attempt: number;
+  next: 'generate' | 'check' | 'run' | 'finish';
+}
+
+/** Characters up to which a code or output is part of an event: a WebSocket message may have 128 KB. */
+const EVENT_TEXT = 16_000;
+
+export const forEvent = (text: string | null) => (text && text.length > EVENT_TEXT ? null : text);
+
+// --------------------------------------------------------------------------------------------- API's views
+
+export function toSummary(record: ExecutionRecord): ExecutionSummary {
+  const { execution_id, status, prompt, max_retries, timeout, policy, model, attempts } = record;
+  const { error, error_category, created_at, finished_at } = record;
+  return {
+    execution_id,
+    status,
+    success: status === 'succeeded',
+    prompt,
+    max_retries,
+    timeout,
+    policy,
+    model,
+    attempts,
+    error,
+    error_category,
+    created_at,
+    finished_at,
+    total_time: finished_at && secondsBetween(created_at, finished_at),
+  } as ExecutionSummary;
+}
+
+/** An attempt as the API shows it. `shown` is what only the events hold so far: the code or output while it comes. */
+async function toAttempt(
+  record: AttemptRecord,
+  { max_retries, tests }: ExecutionRecord,
+  shown: { code?: string; output?: string } = {},
+): Promise<Attempt> {
+  const [code, output] = await Promise.all([readText(record.code), readText(record.output)]);
+  return {
+    attempt: record.attempt,
+    total_attempts: max_retries,
+    status: record.status,
+    success: record.status === 'succeeded',
+    code: code ?? shown.code ?? null,
+    output: output ?? shown.output ?? null,
+    output_truncated: record.output_truncated,
+    error: record.error,
+    error_category: record.error_category,
+    error_line: record.error_line,
+    traceback: record.traceback,
+    violations: record.violations,
+    standard_permits: record.standard_permits ?? false,
+    execution_time: record.execution_time,
+    exit_code: record.exit_code ?? null,
+    signal: record.signal ?? null,
+    peak_memory_bytes: record.peak_memory_bytes ?? null,
+    artifacts: record.artifacts,
+    artifacts_skipped: record.artifacts_skipped ?? [],
+    without_output: tests === null && isWithoutOutput(record, output),
+    usage: record.usage,
+    started_at: record.started_at,
+    generated_at: record.generated_at,
+    checked_at: record.checked_at,
+    run_started_at: record.run_started_at,
+    finished_at: record.finished_at,
+  };
+}
+
+/** Whether a program did well and there is nothing to be seen of it: no text (spaces and colours are none), no file. */
+function isWithoutOutput(
+  { status, artifacts, artifacts_skipped = [] }: AttemptRecord,
+  output: string | null,
+) {
+  if (status !== 'succeeded' || artifacts.length > 0 || artifacts_skipped.length > 0) return false;
+  return /^[\s\p{Cc}\p{Cf}]*$/u.test(stripVTControlCharacters(output ?? ''));
+}
+
+/** The code and output of an unfinished attempt, put together from its events. */
+function shownSoFar(events: EventData[], { attempt, run }: AttemptRecord) {
+  let code: string | undefined;
+  // Chunks may come late and twice, as the events of S3 that bring them.
+  const output: string[] = [];
+  for (const event of events) {
+    if (event.type === 'attempt.started' && event.attempt === attempt) code = undefined;
+    if (event.type === 'code.delta' && event.attempt === attempt) code = (code ?? '') + event.text;
+    if (event.type === 'run.output' && event.attempt === attempt && event.run === run) {
+      output[event.chunk] = event.text;
+    }
+  }
+  return { code, output: output.length > 0 ? output.join('') : undefined };
+}
+
+/** The execution with all its attempts, as it is now. */
+export async function readExecution(record: ExecutionRecord): Promise<Execution> {
+  // Events before records: what a record gained in between comes again as an event after `sequence`, which does no
+  // harm; the other way round it would be lost to a client that resumes after `sequence`.
+  const events = await listEvents(record.execution_id, 0);
+  const [current = record, attempts] = await Promise.all([
+    getExecution(record.execution_id),
+    listAttempts(record.execution_id),
+  ]);
+  const results = withFittingOutputs(
+    await Promise.all(
+      attempts.map((attempt) =>
+        toAttempt(attempt, current, attempt.finished_at ? {} : shownSoFar(events, attempt)),
+      ),
+    ),
+  );
+  return {
+    ...toSummary(current),
+    tests: current.tests,
+    results,
+    final_result: isFinal(current.status) ? (results.at(-1) ?? null) : null,
+    place_in_line: current.status === 'queued' ? await placeInLine(current.execution_id) : null,
+    usage: sumUsage(attempts),
+    sequence: events.at(-1)?.sequence ?? 0,
+    ticket: current.ticket,
+  };
+}
+
+/** An execution that has just been stored, as far as its record tells. */
+export const readAsStored = (record: ExecutionRecord): Execution => ({
+  ...toSummary(record),
+  tests: record.tests,
+  results: [],
+  final_result: null,
+  place_in_line: null,
+  usage: null,
+  sequence: 0,
+  ticket: record.ticket,
+});
+
+// --------------------------------------------------------------------------------------------------- moves
+
+/** Makes sure that the workflow of a stored execution is under way. */
+export async function launchExecution(record: ExecutionRecord): Promise<void> {
+  await appendFirstEvent(record.execution_id, { type: 'execution.started', execution: toSummary(record) });
+  await startWorkflow(record.execution_id);
+}
+
+/** The execution if it has not ended; null if it has or is unknown: then there is nothing to do. */
+export async function openExecution(id: string): Promise<ExecutionRecord | null> {
+  const record = await getExecution(id);
+  return record && !isFinal(record.status) ? record : null;
+}
+
+/** The attempt to be worked on: the last one if it is unfinished, else a new one; null if there can be no more. */
+export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRecord | null> {
+  const { execution_id, attempts } = execution;
+  const last = attempts > 0 ? await getAttempt(execution_id, attempts) : undefined;
+  if (last && !last.finished_at) return last;
+  if (last && (last.status === 'succeeded' || attempts >= execution.max_retries)) return null;
+  // One that is counted and not there was about to begin when its function died.
+  const attempt = last ? attempts + 1 : Math.max(attempts, 1);
+  const record: AttemptRecord = {
+    ...newAttempt(attempt, nowAfter(execution.created_at, last?.finished_at)),
+    execution_id,
+    locals: {},
+    run: 1,
+    lossesInAll: last?.lossesInAll ?? 0,
+  };
+  try {
+    await createAttempt(record);
+    return record;
+  } catch (error) {
+    if (!(error instanceof ConditionFailed)) throw error;
+    return (await getAttempt(execution_id, attempt)) ?? null;
+  }
+}
+
+/** Ends an attempt with what came of it, and says what is next. Ending an ended one changes nothing. */
+export async function endAttempt(
+  execution: ExecutionRecord,
+  attempt: AttemptRecord,
+  to: 'succeeded' | 'failed' | 'cancelled',
+  outcome: Partial<AttemptRecord> = {},
+): Promise<Verdict> {
+  let ended: AttemptRecord;
+  let announce = publish;
+  try {
+    const { started_at, generated_at, checked_at, run_started_at } = attempt;
+    const finished_at = nowAfter(
+      started_at,
+      outcome.generated_at ?? generated_at,
+      checked_at,
+      run_started_at,
+    );
+    ended = await moveAttempt(attempt, to, { ...outcome, finished_at });
+    measureAttempt(ended);
+  } catch (error) {
+    if (!(error instanceof ConditionFailed)) throw error;
+    // Done before: perhaps by one who died before telling.
+    ended = (await getAttempt(attempt.execution_id, attempt.attempt)) ?? attempt;
+    announce = publishOnce;
+  }
+  if (ended.finished_at) {
+    const result = await toAttempt(ended, execution);
+    await announce(execution.execution_id, {
+      type: 'attempt.finished',
+      attempt: ended.attempt,
+      result: { ...result, code: forEvent(result.code), output: forEvent(result.output) },
+    });
+  }
+  return verdictAfter(execution, ended);
+}
+
+function measureAttempt({ status, error_category, execution_time }: AttemptRecord): void {
+  if (status === 'failed' && error_category) measure('AttemptsFailed', 1, error_category);
+  if (execution_time !== null) measure('RunTime', execution_time);
+}
+
+/** What is next after an attempt as it stands now. */
+export function verdictAfter(
+  execution: ExecutionRecord,
+  { attempt, status, error_category }: AttemptRecord,
+): Verdict {
+  const next = () => {
+    if (status === 'generating') return 'generate';
+    if (status === 'checking') return 'check';
+    if (status === 'waiting' || status === 'running') return 'run';
+    // Neither a better program nor another attempt helps against these.
+    const hopeless = error_category === 'model_error' || error_category === 'sandbox_error';
+    const again = status === 'failed' && !hopeless && attempt < execution.max_retries;
+    return again ? 'generate' : 'finish';
+  };
+  return { execution_id: execution.execution_id, attempt, next: next() };
+}
+
+/**
+ * Ends an execution, as its attempts say or, with `failure`, for a fault of the service. Ending an ended one only
+ * makes sure that everything that belongs to the end has happened.
+ */
+export async function endExecution(
+  id: string,
+  failure?: { category: ErrorCategory; error: string },
+): Promise<void> {
+  const [execution, attempts] = await Promise.all([getExecution(id), listAttempts(id)]);
+  if (!execution) return;
+  const last = attempts.at(-1);
+  if (isFinal(execution.status)) {
+    await settle(execution, last, publishOnce);
+  } else if (last?.status === 'succeeded') {
+    await conclude(execution, 'succeeded', attempts);
+  } else {
+    const { category, error } = failure ?? {
+      category: last?.error_category ?? null,
+      error: last?.error ?? 'The execution ended before its first attempt.',
+    };
+    await conclude(execution, 'failed', attempts, { error, error_category: category });
+  }
+}
+
+/** Cancels an execution. Gives false if it had ended before. */
+export async function cancelExecution(execution: ExecutionRecord): Promise<boolean> {
+  const attempts = await listAttempts(execution.execution_id);
+  return conclude(execution, 'cancelled', attempts, { error: 'Cancelled.' });
+}
+
+/** Gives an execution its final status and settles it. Gives false if it had one. */
+async function conclude(
+  execution: ExecutionRecord,
+  status: FinalStatus,
+  attempts: AttemptRecord[],
+  outcome: Partial<ExecutionRecord> = {},
+): Promise<boolean> {
+  const finished_at = nowAfter(execution.created_at, attempts.at(-1)?.finished_at);
+  const usage = sumUsage(attempts);
+  const time = secondsBetween(execution.created_at, finished_at);
+  const costs = await estimateCost({ ...execution, finished_at }, attempts);
+  let ended: ExecutionRecord;
+  try {
+    ended = await finishExecution(
+      execution.execution_id,
+      status,
+      { ...outcome, finished_at },
+      {
+        attempts_of_succeeded: status === 'succeeded' ? attempts.length : 0,
+        total_time: time,
+        prompt_tokens: usage?.prompt_tokens ?? 0,
+        completion_tokens: usage?.completion_tokens ?? 0,
+        ...(costs !== undefined && { cost: costs, costed: 1 }),
+      },
+    );
+  } catch (error) {
+    if (error instanceof ConditionFailed) return false;
+    throw error;
+  }
+  // Before the sandbox is stopped, which the workflow would take for the loss of it.
+  if (status === 'cancelled') await stopWorkflow(ended.execution_id);
+  measure('ExecutionsEnded', 1, status);
+  measure('ExecutionTime', time);
+  if (status === 'succeeded') measure('AttemptsBeforeSuccess', ended.attempts);
+  if (costs !== undefined) measure('ExecutionCost', costs * 100);
+  await settle(ended, attempts.at(-1), publish);
+  return true;
+}
+
+/**
+ * What an execution that has ended cost in US dollars, without the model: estimated from its course, and of its sandboxes
+ * with the last alone. Undefined where nothing is billed.
+ */
+async function estimateCost(
+  { sandbox_id, attempts: count, created_at, finished_at }: ExecutionRecord,
+  attempts: AttemptRecord[],
+): Promise<number | undefined> {
+  const size = config.sandboxSize;
+  if (!size || !finished_at) return undefined;
+  const sandbox = sandbox_id ? await getSandbox(sandbox_id) : undefined;
+  // A warm one has waited on the pool's account.
+  const since = sandbox && sandbox.created_at > created_at ? sandbox.created_at : created_at;
+  const amounts = amountsOf({
+    attempts: count,
+    generationSeconds: attempts.reduce(
+      (sum, attempt) => sum + secondsBetween(attempt.started_at, attempt.generated_at ?? finished_at),
+      0,
+    ),
+    sandboxSeconds: sandbox ? secondsBetween(since, finished_at) : 0,
+  });
+  const { tasks, rest } = cost(amounts, { ...size, spot: sandbox?.capacity_provider === 'FARGATE_SPOT' });
+  return tasks + rest;
+}
+
+/** What belongs to an end: no sandbox is left, no attempt is left open, the end is published. */
+async function settle(execution: ExecutionRecord, last: AttemptRecord | undefined, announce: typeof publish) {
+  const { execution_id, sandbox_id, status, error, error_category } = execution;
+  const tell = async () => {
+    if (last && !last.finished_at) {
+      const to = status === 'cancelled' ? 'cancelled' : 'failed';
+      await endAttempt(execution, last, to, { error, error_category });
+    }
+    await announce(execution_id, { type: 'execution.finished', execution: toSummary(execution) });
+  };
+  await Promise.all([tell(), sandbox_id && stopSandbox(sandbox_id, `execution ${status}`)]);
+}

@@ -1,0 +1,41 @@
+/**
+ * Long texts (code, output) live in S3, short ones in the item itself: an item of DynamoDB may have 400 KB at most,
+ * and reading it costs by its size.
+ */
+import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { s3 } from '../service/aws.ts';
+import { config } from '../service/config.ts';
+
+export type StoredText = { text: string } | { key: string };
+
+/** UTF-8 bytes up to which a text stays in its item. */
+const INLINE_BYTES = 16_384;
+
+/** Stores a text under `key` if it is long. */
+export async function storeText(key: string, text: string): Promise<StoredText> {
+  if (Buffer.byteLength(text) <= INLINE_BYTES) return { text };
+  await putText(key, text);
+  return { key };
+}
+
+export async function putText(key: string, text: string): Promise<void> {
+  await s3.send(
+    new PutObjectCommand({
+      Bucket: config.bucketName,
+      Key: key,
+      Body: text,
+      ContentType: 'text/plain; charset=utf-8',
+    }),
+  );
+}
+
+export async function readText(stored: StoredText | null): Promise<string | null> {
+  if (!stored) return null;
+  if ('text' in stored) return stored.text;
+  const { Body } = await s3.send(new GetObjectCommand({ Bucket: config.bucketName, Key: stored.key }));
+  return (await Body?.transformToString()) ?? '';
+}
+
+/** The key of an attempt's code. The code is always there too, because CheckCode reads it by a presigned URL. */
+export const codeKey = (id: string, attempt: number) => `executions/${id}/attempts/${attempt}/code.py`;
+export const outputKey = (id: string, attempt: number) => `executions/${id}/attempts/${attempt}/output.txt`;

@@ -1,0 +1,27 @@
+/**
+ * Maintain, once a minute: launches executions that were stored but whose workflow was not started because the
+ * function died in between, tops up the warm pool, retires warm sandboxes whose URLs are too old for a new
+ * execution, and stops orphans. What fails keeps nothing else from being done; the errors are thrown at the end.
+ */
+import * as z from 'zod';
+import { launchExecution } from '../execution/lifecycle.ts';
+import { workflowHandler } from '../http/middleware.ts';
+import { stopOrphans } from '../sandbox/orphans.ts';
+import { maintainWarmPool } from '../sandbox/warm-pool.ts';
+import { doAll } from '../service/do-all.ts';
+import { listQueuedExecutions } from '../service/store.ts';
+
+/** Milliseconds after which a stored execution without a workflow counts as forgotten. */
+const FORGOTTEN_AFTER = 30_000;
+
+export const handler = workflowHandler(z.unknown(), async (): Promise<void> => {
+  await doAll([launchForgotten, maintainWarmPool, stopOrphans], (part) => part());
+});
+
+async function launchForgotten(): Promise<void> {
+  const queued = await listQueuedExecutions();
+  // One of the future was stored before the clock was set back. Launching one that is under way changes nothing.
+  const age = (created_at: string) => Math.abs(Date.now() - Date.parse(created_at));
+  const forgotten = queued.filter(({ created_at }) => age(created_at) > FORGOTTEN_AFTER);
+  await doAll(forgotten, launchExecution);
+}
