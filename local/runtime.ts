@@ -22,13 +22,14 @@ import { config, DEMO_MODEL } from '../functions/service/config.ts';
 import { ConfigurationError } from '../functions/service/errors.ts';
 import { mostUsedFirst } from '../infra/sandbox-image.ts';
 import { workflow } from '../infra/workflow.ts';
-import type { SandboxLauncher } from './aws/ecs.ts';
 import { startEndpoint } from './aws/endpoint.ts';
 import { callHandler } from './aws/lambda.ts';
 import { type Log, logToStderr } from './aws/log.ts';
 import { startDemoModel } from './demo-model.ts';
-import { describeSandbox, type SandboxDescription } from './describe-sandbox.ts';
 import { type HttpHandler, startFront } from './front.ts';
+import { DockerLauncher } from './launchers/docker.ts';
+import type { Launcher, SandboxDescription } from './launchers/launcher.ts';
+import { ProcessLauncher } from './launchers/process.ts';
 import { findPython } from './python.ts';
 import { PythonFunction } from './python-function.ts';
 import { type Settings, sandboxKind } from './settings.ts';
@@ -94,7 +95,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
     // Not before the settings above are in force, which the SDK's clients and the logger read once.
     const { setIsolation } = await import('../functions/service/store.ts');
     const launcher = chooseLauncher(settings, python);
-    const sandbox = await describeSandbox(launcher);
+    const sandbox = await launcher.describe();
 
     if (!settings.hasModel) {
       const demo = await startDemoModel();
@@ -281,16 +282,15 @@ function loadWorkflow(): unknown {
 
 const workDirIn = ({ dataDir }: Pick<Settings, 'dataDir'>) => path.join(dataDir, 'sandboxes');
 
-function chooseLauncher(settings: Settings, python: string): SandboxLauncher {
+function chooseLauncher(settings: Settings, python: string): Launcher {
   const kind = sandboxKind(settings);
-  if (kind === 'docker') return { kind };
-  return {
-    kind: 'process',
+  if (kind === 'docker') return new DockerLauncher();
+  return new ProcessLauncher({
     command: python,
     cwd: SANDBOX_IMAGE,
     confinement: kind === 'unconfined' ? 'unconfined' : 'required',
     workDir: workDirIn(settings),
-  };
+  });
 }
 
 /** As config reads it. */

@@ -1,25 +1,21 @@
 /**
- * ECS: a task is the sandbox program as a child process, or a container of the sandbox image.
+ * ECS: the protocol, and the life of tasks. Of each task there is one sandbox, which a launcher starts.
  *
  *   PROVISIONING ─► RUNNING ─► STOPPED
  *         └────────────────────▲
  *
- * PROVISIONING  RunTask has answered; lasts as long as `startDelay` says, then the process is started.
- * RUNNING       the process is there. Told by an event.
- * STOPPED       the process has ended, by itself or by StopTask (SIGTERM, two seconds later SIGKILL), or could not be
- *               started. Told by an event.
+ * PROVISIONING  RunTask has answered; lasts as long as `startDelay` says, then the sandbox is launched.
+ * RUNNING       the sandbox runs. Told by an event.
+ * STOPPED       the sandbox has ended, by itself or by StopTask (which asks it and kills it two seconds later), or could
+ *               not be started. Told by an event.
  *
  * No task outlives the runtime. The tasks that have not been told STOPPED are in the database, so that `resume()` tells it
  * of those that an earlier life left, whether it was closed or killed.
  */
 import '../polyfill.ts';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { constants } from 'node:os';
-import { createInterface } from 'node:readline';
-import { promisify } from 'node:util';
 import { z } from 'zod';
-import { ConfigurationError } from '../../functions/service/errors.ts';
+import type { Ending, LaunchedSandbox, Launcher } from '../launchers/launcher.ts';
 import type { Database, Documents } from './database.ts';
 import type { Delivery } from './delivery.ts';
 import { AwsError } from './http.ts';
@@ -27,34 +23,15 @@ import { type JsonService, operation } from './json-protocol.ts';
 import type { Log } from './log.ts';
 import type { StorageHealth } from './storage-health.ts';
 
-/** How a task is started. */
-export type SandboxLauncher =
-  | {
-      kind: 'process';
-      /** default: `python3` */
-      command?: string;
-      /** default: `-m sandbox` */
-      args?: string[];
-      /** The folder of the Python package `sandbox`. */
-      cwd: string;
-      confinement: 'required' | 'unconfined';
-      /** The folder for the working folders of attempts. default: the sandbox program's choice */
-      workDir?: string;
-    }
-  | {
-      kind: 'docker';
-      /** default: `recursive-ai-executor-sandbox` */
-      image?: string;
-    };
-
 export interface EcsOptions {
-  launcher: SandboxLauncher;
+  /** What starts the sandbox of a task. */
+  launcher: Launcher;
   /** The one cluster and the family of the one task definition that RunTask knows. */
   cluster: string;
   taskDefinition: string;
   /** Of a program, as the task definition says it. default: the sandbox program's */
   memoryMb?: number;
-  /** Milliseconds from RunTask to the start of the process, to model Fargate. default: none */
+  /** Milliseconds from RunTask to the start of the sandbox, to model Fargate. default: none */
   startDelay?(): number;
 }
 
@@ -136,15 +113,12 @@ type RunTaskInput = z.infer<typeof runTaskSchema>;
 
 interface Running {
   task: Task;
-  /** The process, once it is started. */
-  child?: ChildProcess;
-  /** The name of its container. */
-  container?: string;
+  /** Once it is launched. */
+  sandbox?: LaunchedSandbox;
   start?: NodeJS.Timeout;
   ended: PromiseWithResolvers<void>;
 }
 
-const DOCKER_IMAGE = 'recursive-ai-executor-sandbox';
 const MAX_OVERRIDES = 8192;
 const KILL_AFTER_MS = 2000;
 /** Tasks that ListTasks gives and DescribeTasks takes at once. */
@@ -233,19 +207,19 @@ export class Ecs {
     const { launcher } = this.#options;
     await Promise.all(
       this.#leftOver.splice(0).map(async (task) => {
-        // Processes end with the runtime that started them; containers do not.
-        if (launcher.kind === 'docker') this.#docker('rm', '--force', containerName(task));
+        launcher.removeLeftOver(nameOf(task.taskArn));
         await this.#end(task, 'TerminationNotice', 'The local runtime that ran this task has ended.');
       }),
     );
   }
 
-  /** Stops all tasks; resolves when their processes have ended. The next life tells STOPPED of them. */
+  /** Stops all tasks and closes the launcher; resolves when all has ended. The next life tells STOPPED of the tasks. */
   async close(): Promise<void> {
     this.#closing = true;
     const running = [...this.#running.values()];
     for (const entry of running) this.#terminate(entry);
     await Promise.all(running.map(({ ended }) => ended.promise));
+    await this.#options.launcher.close();
   }
 
   /** The operation RunTask. */
@@ -305,64 +279,38 @@ export class Ecs {
     const entry: Running = { task, ended: Promise.withResolvers() };
     this.#untold.put(taskArn, task);
     this.#running.set(taskArn, entry);
-    if (delay > 0) entry.start = setTimeout(() => this.#startProcess(entry), delay);
-    else this.#startProcess(entry);
+    if (delay > 0) entry.start = setTimeout(() => this.#launch(entry), delay);
+    else this.#launch(entry);
     return task;
   }
 
-  #startProcess(entry: Running): void {
+  #launch(entry: Running): void {
+    const { launcher, memoryMb } = this.#options;
     const { task } = entry;
-    const { command, args, cwd, env } = this.#commandOf(task);
-    if (this.#options.launcher.kind === 'docker') entry.container = containerName(task);
-    // A process group of its own: Ctrl-C in the terminal is for the runtime, which then stops its tasks in order.
-    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-    entry.child = child;
-    for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on('line', (line) => this.#logLine(task, line));
-    }
-    child.once('spawn', () => {
-      task.startedAt = now();
-      setStatus(task, 'RUNNING');
-      void this.#tell(task);
-    });
-    child.once('error', (error) => {
-      this.#ended(entry, 'TaskFailedToStart', `CannotStartContainerError: ${command}: ${error.message}`);
-    });
-    child.once('exit', (code, signal) => {
-      const container = task.containers[0];
-      if (container) container.exitCode = code ?? 128 + (signal ? constants.signals[signal] : 0);
-      // What it left of its process group ends with it.
-      this.#signal(entry, 'SIGKILL', true);
-      this.#ended(entry, 'EssentialContainerExited', 'Essential container in task exited');
+    const given = task.overrides.containerOverrides[0]?.environment ?? [];
+    const environment: Record<string, string> = {
+      ...Object.fromEntries(given.map(({ name, value }) => [name, value])),
+      ...(memoryMb && { SANDBOX_MEMORY_MB: String(memoryMb) }),
+    };
+    entry.sandbox = launcher.launch(nameOf(task.taskArn), environment, {
+      started: () => {
+        task.startedAt = now();
+        setStatus(task, 'RUNNING');
+        void this.#tell(task);
+      },
+      logged: (line) => this.#logLine(task, line),
+      ended: (ending) => this.#sandboxEnded(entry, ending),
     });
   }
 
-  #commandOf(task: Task): { command: string; args: string[]; cwd?: string; env: Record<string, string> } {
-    const { launcher, memoryMb } = this.#options;
-    const given = (task.overrides.containerOverrides[0]?.environment ?? []).map(({ name, value }) => [
-      name,
-      value,
-    ]);
-    const overrides: Record<string, string> = Object.fromEntries(given);
-    if (memoryMb) overrides.SANDBOX_MEMORY_MB = String(memoryMb);
-    const path = process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin';
-    if (launcher.kind === 'process') {
-      const { command = 'python3', args = ['-m', 'sandbox'], cwd, confinement, workDir } = launcher;
-      return {
-        command,
-        args,
-        cwd,
-        env: {
-          PATH: path,
-          LANG: 'C.UTF-8',
-          ...overrides,
-          SANDBOX_EXIT_WITH_PARENT: '1',
-          SANDBOX_CONFINEMENT: confinement,
-          ...(workDir && { SANDBOX_WORK_DIR: workDir }),
-        },
-      };
+  #sandboxEnded(entry: Running, ending: Ending): void {
+    if ('notStarted' in ending) {
+      this.#ended(entry, 'TaskFailedToStart', `CannotStartContainerError: ${ending.notStarted}`);
+      return;
     }
-    return dockerCommand(containerName(task), launcher.image, overrides, memoryMb);
+    const container = entry.task.containers[0];
+    if (container) container.exitCode = ending.exitCode;
+    this.#ended(entry, 'EssentialContainerExited', 'Essential container in task exited');
   }
 
   #stopTask({ cluster, task: name, reason }: { cluster: string; task: string; reason?: string }): object {
@@ -380,34 +328,15 @@ export class Ecs {
   }
 
   #terminate(entry: Running): void {
-    if (!entry.child) {
-      clearTimeout(entry.start);
+    const { sandbox, start, ended } = entry;
+    if (!sandbox) {
+      clearTimeout(start);
       this.#ended(entry, 'UserInitiated', 'Stopped before it was started');
       return;
     }
-    this.#signal(entry, 'SIGTERM', false);
-    const kill = setTimeout(() => {
-      if (entry.container) this.#docker('kill', entry.container);
-      this.#signal(entry, 'SIGKILL', true);
-    }, KILL_AFTER_MS);
-    void entry.ended.promise.then(() => clearTimeout(kill));
-  }
-
-  /** The container may be gone already, so the outcome is of no interest. */
-  #docker(...args: string[]): void {
-    const child = spawn('docker', args, { stdio: 'ignore' });
-    child.on('error', (error) => this.#log('error', 'docker failed', { args, error: error.message }));
-  }
-
-  #signal({ child }: Running, signal: NodeJS.Signals, wholeGroup: boolean): void {
-    if (!child?.pid) return;
-    try {
-      process.kill(wholeGroup ? -child.pid : child.pid, signal);
-    } catch (error) {
-      // It has ended already; macOS says so with EPERM.
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'ESRCH' && code !== 'EPERM') throw error;
-    }
+    sandbox.stop();
+    const kill = setTimeout(() => sandbox.kill(), KILL_AFTER_MS);
+    void ended.promise.then(() => clearTimeout(kill));
   }
 
   #ended(entry: Running, stopCode: NonNullable<Task['stopCode']>, reason: string): void {
@@ -499,72 +428,6 @@ export class Ecs {
     const arn = this.#taskArn(name);
     return this.#running.get(arn)?.task ?? this.#stopped.get(arn);
   }
-}
-
-/** Rejects, saying what to do, unless docker runs and has the image. */
-export async function checkDocker(image = DOCKER_IMAGE): Promise<void> {
-  try {
-    await promisify(execFile)('docker', ['image', 'inspect', '--format', '{{.Id}}', image]);
-  } catch (error) {
-    const { code, stderr = '' } = error as { code?: unknown; stderr?: string };
-    if (code === 'ENOENT')
-      throw new ConfigurationError('SANDBOX=docker needs docker, which is not installed.');
-    if (/no such image/i.test(stderr)) {
-      throw new ConfigurationError(
-        `The image ${image} is missing. Build it: docker build -t ${image} sandbox-image`,
-      );
-    }
-    throw new ConfigurationError(`SANDBOX=docker: docker does not answer: ${stderr.trim()}`);
-  }
-}
-
-/**
- * As little as the program needs: the supervisor is root in the container, to give each attempt a user id of its own.
- * It shares the host's network, as the endpoint listens on the host's loopback interface; attempts have no network.
- */
-export function dockerCommand(
-  name: string,
-  image = DOCKER_IMAGE,
-  variables: Record<string, string>,
-  memoryMb = 1024,
-): { command: string; args: string[]; env: Record<string, string> } {
-  const capabilities = ['SETUID', 'SETGID', 'CHOWN', 'KILL', 'DAC_OVERRIDE', 'FOWNER'];
-  const args = [
-    'run',
-    '--rm',
-    '--init',
-    `--name=${name}`,
-    '--network=host',
-    '--read-only',
-    // As large as a task of Fargate's has it: where nothing can be mounted, that bounds what attempts write.
-    '--tmpfs=/tmp:size=512m,nr_inodes=20000',
-    '--cap-drop=ALL',
-    ...capabilities.map((capability) => `--cap-add=${capability}`),
-    '--security-opt=no-new-privileges',
-    // As in a task: beside a program there are its files, the supervisor and the preloaded interpreter.
-    `--memory=${memoryMb + 1024}m`,
-    '--pids-limit=512',
-    // Names of variables in the arguments, values in the environment: arguments can be read by everyone.
-    ...Object.keys(variables).map((name) => `--env=${name}`),
-    image,
-  ];
-  const { PATH = '/usr/local/bin:/usr/bin:/bin', HOME = '/' } = process.env;
-  return { command: 'docker', args, env: { PATH, HOME, ...dockerEnvironment(), ...variables } };
-}
-
-const containerName = ({ taskArn }: Pick<Task, 'taskArn'>) => `sandbox-${nameOf(taskArn)}`;
-
-/** What tells the docker command where its daemon is. */
-function dockerEnvironment(): Record<string, string> {
-  const names = [
-    'DOCKER_HOST',
-    'DOCKER_CONTEXT',
-    'DOCKER_CONFIG',
-    'DOCKER_CERT_PATH',
-    'DOCKER_TLS_VERIFY',
-    'XDG_RUNTIME_DIR',
-  ];
-  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
 function setStatus(task: Task, status: TaskStatus): void {

@@ -19,7 +19,7 @@ import type { S3Event } from 'aws-lambda';
 import { openDataFolder } from './data-folder.ts';
 import { Delivery } from './delivery.ts';
 import { createDynamoDb } from './dynamodb/service.ts';
-import { checkDocker, Ecs, type EcsOptions, type TaskStateChangeEvent } from './ecs.ts';
+import { Ecs, type EcsOptions, type TaskStateChangeEvent } from './ecs.ts';
 import {
   AwsError,
   BodyTooLarge,
@@ -102,7 +102,7 @@ const MAX_BODY = 64 * 1024 * 1024;
 /** How long `close` waits for requests under way. */
 const DRAIN_MS = 1000;
 
-/** Rejects if the port is taken, the folder is in use, the state machine needs what is not supported, or docker lacks the image. */
+/** Rejects if the port is taken, the folder is in use, or the state machine needs what is not supported. */
 export async function startEndpoint(options: EndpointOptions): Promise<Endpoint> {
   const {
     dataDir,
@@ -111,7 +111,6 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
     region = 'us-east-1',
     log = logToStderr,
   } = options;
-  if (options.ecs.launcher.kind === 'docker') await checkDocker(options.ecs.launcher.image);
   const { database, credentials, notices } = openDataFolder(dataDir);
   const trial = database.documents<string>('trial');
   const storage = new StorageHealth(dataDir, () => trial.put('trial', 'x'.repeat(100_000)), log);

@@ -13,18 +13,16 @@ import {
 } from '@aws-sdk/client-ecs';
 import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { EcsOptions, SandboxLauncher, TaskStateChangeEvent } from '../../local/aws/ecs.ts';
-import { type Endpoint, startEndpoint } from '../../local/aws/endpoint.ts';
-import { Inbox, STATE_MACHINE_ARN, startTestEndpoint, temporaryFolder, testOptions } from './support.ts';
+import type { EcsOptions, TaskStateChangeEvent } from '../../local/aws/ecs.ts';
+import type { Endpoint } from '../../local/aws/endpoint.ts';
+import { DockerLauncher } from '../../local/launchers/docker.ts';
+import { ProcessLauncher } from '../../local/launchers/process.ts';
+import { Inbox, STATE_MACHINE_ARN, startTestEndpoint, temporaryFolder } from './support.ts';
 
 const CLUSTER = 'sandboxes';
 const SLEEP = 'import time; time.sleep(60)';
-const python = (code: string): SandboxLauncher => ({
-  kind: 'process',
-  args: ['-c', code],
-  cwd: temporaryFolder(),
-  confinement: 'required',
-});
+const command = (name: string, ...args: string[]) =>
+  new ProcessLauncher({ command: name, args, cwd: temporaryFolder(), confinement: 'required' });
 
 let endpoint: Endpoint;
 let ecs: ECSClient;
@@ -41,7 +39,12 @@ async function start(
   logged = new Inbox();
   endpoint = await startTestEndpoint({
     dataDir,
-    ecs: { cluster: CLUSTER, taskDefinition: 'sandbox', launcher: python(code), ...options },
+    ecs: {
+      cluster: CLUSTER,
+      taskDefinition: 'sandbox',
+      launcher: command('python3', '-c', code),
+      ...options,
+    },
     onTaskStateChange: async (event) => events.put(event),
     log: (level, message, details) => logged.put({ level, message, details }),
     ...(definition && { stateMachine: { arn: STATE_MACHINE_ARN, definition } }),
@@ -74,8 +77,7 @@ describe('a task', () => {
     const code = `
       console.log(JSON.stringify({ level: 'warn', message: 'environment', env: process.env }));
       console.error('plain');`;
-    const launcher = { ...python(''), command: process.execPath, args: ['-e', code] } as SandboxLauncher;
-    await start('', { launcher });
+    await start('', { launcher: command(process.execPath, '-e', code) });
     const [taskArn] = await runTask({
       ...withEnvironment({ MANIFEST_URL: 'http://manifest', SANDBOX_CONFINEMENT: 'unconfined' }),
       group: 'sandbox-1',
@@ -127,8 +129,7 @@ describe('a task', () => {
   });
 
   test('that cannot be started stops at once and says why', async () => {
-    const launcher = { ...python(''), command: '/does/not/exist' } as SandboxLauncher;
-    await start('', { launcher });
+    await start('', { launcher: command('/does/not/exist') });
     const [taskArn] = await runTask();
     const { detail } = await told(taskArn, 'STOPPED');
     expect([detail.stopCode, detail.stoppedReason]).toEqual([
@@ -349,11 +350,10 @@ describe('docker', () => {
       'echo "Cannot connect to the Docker daemon" >&2; exit 1',
       /docker does not answer: Cannot connect/,
     ],
-  ])('%s: the endpoint does not start and says what to do', async (_name, script, message) => {
+  ])('%s: says what to do', async (_name, script, message) => {
     await start(SLEEP);
     await withCommand(script, async () => {
-      const ecs: EcsOptions = { cluster: CLUSTER, taskDefinition: 'sandbox', launcher: { kind: 'docker' } };
-      await expect(startEndpoint(testOptions({ ecs }))).rejects.toThrow(message);
+      await expect(new DockerLauncher().describe()).rejects.toThrow(message);
     });
   });
 
@@ -361,7 +361,7 @@ describe('docker', () => {
     const script =
       '[ "$1" = image ] || { echo "$@"; echo "{\\"message\\": \\"environment\\", \\"url\\": \\"$MANIFEST_URL\\"}"; }';
     await withCommand(script, async () => {
-      await start('', { launcher: { kind: 'docker' } });
+      await start('', { launcher: new DockerLauncher() });
       const [taskArn] = await runTask(withEnvironment({ MANIFEST_URL: 'http://secret' }));
       const { message } = await logged.next(({ message }) => message.startsWith('run '));
       for (const option of [

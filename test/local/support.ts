@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { type Endpoint, type EndpointOptions, startEndpoint } from '../../local/aws/endpoint.ts';
+import { ProcessLauncher } from '../../local/launchers/process.ts';
 
 export const ACCOUNT = '000000000000';
 export const REGION = 'us-east-1';
@@ -25,7 +26,7 @@ export function testOptions(options: Partial<EndpointOptions> = {}): EndpointOpt
     ecs: {
       cluster: 'sandboxes',
       taskDefinition: 'sandbox',
-      launcher: { kind: 'process', cwd: os.tmpdir(), confinement: 'required' },
+      launcher: new ProcessLauncher({ cwd: os.tmpdir(), confinement: 'required' }),
     },
     log: () => {},
     ...options,
