@@ -53,7 +53,7 @@ export interface Environment {
     spot: boolean;
   };
   limits: {
-    /** Defaults of an execution, see README.md. */
+    /** Defaults of an execution, see docs/configuration.md. */
     maxRetries: number;
     executionTimeout: number;
     /** MB of memory that a program has; the task also holds its supervisor and its files. */

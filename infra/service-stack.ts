@@ -32,7 +32,7 @@ export class ServiceStack extends Stack {
     this.zones = environment.sandbox.zones;
 
     const modelKey = new secrets.Secret(this, 'ModelKey', {
-      description: `Key of the model server, ${environment.name}; empty until it is put in, see README.md`,
+      description: `Key of the model server, ${environment.name}; empty until it is put in, see docs/deploy.md`,
     });
     // The construct library would have a key thrown: an empty secret can be told from one that holds a key.
     (modelKey.node.defaultChild as secrets.CfnSecret).generateSecretString = undefined;

@@ -1,4 +1,4 @@
-/** The settings of the local runtime, from the environment and `.env`; README.md lists them. */
+/** The settings of the local runtime, from the environment and `.env`; docs/configuration.md lists them. */
 import os from 'node:os';
 import path from 'node:path';
 import { config } from '../functions/service/config.ts';

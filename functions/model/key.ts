@@ -67,7 +67,7 @@ export async function modelProblem(): Promise<string | null> {
     seen = { empty, until: Date.now() + (empty ? LOOK_AGAIN : LIFETIME) };
   }
   return seen.empty
-    ? 'No model key is set yet: whoever deployed this puts one in, as README.md says under “Deploy”.'
+    ? 'No model key is set yet: whoever deployed this puts one in, as docs/deploy.md says.'
     : null;
 }
 

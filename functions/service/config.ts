@@ -1,6 +1,6 @@
 /**
  * Settings, all from environment variables and read when first needed, so that a function needs only the ones it
- * uses. The same names serve locally and on AWS; README.md lists them.
+ * uses. The same names serve locally and on AWS; docs/configuration.md lists them.
  */
 
 import { LIMITS, type Policy, policySchema } from '../execution/execution.ts';
