@@ -13,6 +13,7 @@ import { makeKey } from '../functions/callers/keys.ts';
 import type { Execution } from '../functions/execution/execution.ts';
 import { isFinal } from '../functions/execution/execution.ts';
 import { setKeyRevoked } from '../functions/service/store.ts';
+import { type Client, createClient } from '../web/src/api/client.ts';
 import { environments } from './environments.ts';
 import { stackOutputs } from './stack-outputs.ts';
 
@@ -23,16 +24,11 @@ const PATIENCE = 300_000;
 const LOOK_EVERY = 2_000;
 const PNG = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
 
-interface Health {
-  model: { name: string; problem: string | null };
-  isolation: Record<string, string> | null;
-}
-
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 
 async function smoke(environment: (typeof environments)[number]): Promise<void> {
   const { Url, TableName } = await stackOutputs(environment.name);
-  const health = (await (await call(Url, '/health')).json()) as Health;
+  const health = await createClient({ origin: Url }).health();
   if (health.model.problem) {
     say(`${Url} answers. Nothing was run: ${health.model.problem}`);
     return;
@@ -53,47 +49,34 @@ async function smoke(environment: (typeof environments)[number]): Promise<void> 
 }
 
 async function tryOut(url: string, credentials: Record<string, string>): Promise<void> {
-  const execution = await runToEnd(url, credentials);
+  const client = createClient({ origin: url, credentials: () => credentials });
+  const execution = await runToEnd(client);
   const [plot] = execution.final_result?.artifacts ?? [];
   if (execution.status !== 'succeeded') {
     throw new Error(`The execution ${execution.execution_id} ${execution.status}: ${execution.error}`);
   }
   if (!plot) throw new Error(`The execution ${execution.execution_id} left no plot.`);
-  const path = `/executions/${execution.execution_id}/artifacts/${encodeURIComponent(plot.name)}`;
-  const picture = Buffer.from(await (await call(url, path, { headers: credentials })).arrayBuffer());
+  const file = await client.artifact(execution.execution_id, execution.attempts, plot.name);
+  const picture = Buffer.from(await file.arrayBuffer());
   if (!picture.subarray(0, PNG.length).equals(PNG))
     throw new Error(`${plot.name} came back as something else.`);
 
-  const { isolation } = (await (await call(url, '/health')).json()) as Health;
+  const { isolation } = await client.health();
   const layers = Object.entries(isolation ?? {}).map(([layer, state]) => `${layer} ${state}`);
   const attempts = execution.attempts === 1 ? 'one attempt' : `${execution.attempts} attempts`;
   say(`${url} works: ${execution.total_time} s, ${attempts}, and a plot of ${picture.length} bytes.`);
   say(`Isolation in force: ${layers.join(', ')}.`);
 }
 
-async function runToEnd(url: string, credentials: Record<string, string>): Promise<Execution> {
-  const headers = { ...credentials, 'content-type': 'application/json', prefer: 'respond-async' };
-  const body = JSON.stringify({ prompt: PROMPT });
-  const answer = await call(url, '/execute', { method: 'POST', headers, body });
-  let execution = (await answer.json()) as Execution;
+async function runToEnd(client: Client): Promise<Execution> {
+  let execution = await client.execute({ prompt: PROMPT });
   const deadline = Date.now() + PATIENCE;
   while (!isFinal(execution.status)) {
     if (Date.now() > deadline) throw new Error(`${execution.execution_id} has not ended after five minutes.`);
     await sleep(LOOK_EVERY);
-    const path = `/executions/${execution.execution_id}`;
-    execution = (await (await call(url, path, { headers: credentials })).json()) as Execution;
+    execution = await client.execution(execution.execution_id);
   }
   return execution;
-}
-
-/** @throws Error, in a sentence, for an answer that is an error. */
-async function call(url: string, path: string, init: RequestInit = {}): Promise<Response> {
-  const response = await fetch(`${url}/api${path}`, init);
-  if (response.ok) return response;
-  const problem = (await response.json().catch(() => ({}))) as { detail?: string };
-  throw new Error(
-    `${init.method ?? 'GET'} ${path} answered ${response.status}: ${problem.detail ?? response.statusText}`,
-  );
 }
 
 const names = environments.map(({ name }) => name);

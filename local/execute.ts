@@ -1,8 +1,8 @@
 /**
  * npm run execute -- "prompt": one execution from the command line, shown as it goes.
  *
- * Uses the runtime that listens at HOST:PORT if there is one, else one of its own that ends with it. Exit code:
- * 0 succeeded, 1 failed or cancelled, 2 the command line or the settings are wrong.
+ * Uses the service at --url, else the runtime that listens at HOST:PORT if there is one, else one of its own that ends
+ * with it. Exit code: 0 succeeded, 1 failed or cancelled, 2 the command line or the settings are wrong.
  *
  * Who stops it, by Ctrl-C (then it ends with 130), by SIGTERM (143) or by closing its output, as `| head` does (141, in
  * silence), does not want the rest: the execution is cancelled. A second signal ends it without waiting for that.
@@ -17,12 +17,13 @@ import {
   executeRequestSchema,
 } from '../functions/execution/execution.ts';
 import { ConfigurationError } from '../functions/service/errors.ts';
-import { ApiClient, ApiError, probe } from './api-client.ts';
+import { type Client, createClient, type Health } from '../web/src/api/client.ts';
+import { ApiError, Unreachable } from '../web/src/api/errors.ts';
 import { loadDotenv } from './dotenv.ts';
 import { packagesAdvice, packagesInBrief } from './packages.ts';
 import { inJson, inLines } from './printable.ts';
-import { startRuntime } from './runtime.ts';
-import { readSettings } from './settings.ts';
+import type { Runtime } from './runtime.ts';
+import { readSettings, type Settings } from './settings.ts';
 import { Transcript } from './transcript.ts';
 
 const USAGE = `Usage: npm run execute -- "prompt" [options]
@@ -33,6 +34,8 @@ const USAGE = `Usage: npm run execute -- "prompt" [options]
   --policy P         strict or standard
   --json             print the execution alone, as JSON (with \`npm run -s\`)
   --save-code FILE   write the code of the last attempt to FILE
+  --url URL          a service that runs elsewhere, as a deployed one (or EXECUTOR_URL)
+  --api-key KEY      the key that it asks for (or EXECUTOR_API_KEY, which no list of processes shows)
   --help             this text
 `;
 
@@ -43,6 +46,8 @@ const OPTIONS = {
   policy: { type: 'string' },
   json: { type: 'boolean' },
   'save-code': { type: 'string' },
+  url: { type: 'string' },
+  'api-key': { type: 'string' },
   help: { type: 'boolean' },
 } as const;
 
@@ -54,6 +59,9 @@ interface CommandLine {
   request: ExecuteRequest;
   json: boolean;
   saveCode: string | undefined;
+  /** of the service to use; null: one on this machine */
+  url: string | null;
+  apiKey: string | undefined;
 }
 
 async function readCommandLine(args: string[]): Promise<CommandLine | 'help'> {
@@ -77,7 +85,21 @@ async function readCommandLine(args: string[]): Promise<CommandLine | 'help'> {
     );
     throw new UsageError(`${issues.join('; ')}.`);
   }
-  return { request: request.data, json: values.json ?? false, saveCode: values['save-code'] };
+  return {
+    request: request.data,
+    json: values.json ?? false,
+    saveCode: values['save-code'],
+    url: originOf(values.url ?? process.env.EXECUTOR_URL),
+    apiKey: values['api-key'] ?? process.env.EXECUTOR_API_KEY,
+  };
+}
+
+/** null if none is given. @throws UsageError */
+function originOf(url: string | undefined): string | null {
+  if (!url) return null;
+  const { protocol, origin } = URL.canParse(url) ? new URL(url) : { protocol: '', origin: '' };
+  if (protocol === 'https:' || protocol === 'http:') return origin;
+  throw new UsageError(`url must be an address such as https://executor.example.com, not "${url}".`);
 }
 
 function parse(args: string[]) {
@@ -97,32 +119,28 @@ async function readTests(file: string): Promise<string> {
 }
 
 /** An event with the code or the output that was too long for it. */
-async function withWholeTexts(client: ApiClient, event: ExecutionEvent): Promise<ExecutionEvent> {
+async function withWholeTexts(client: Client, event: ExecutionEvent): Promise<ExecutionEvent> {
   const isCut =
     (event.type === 'code.completed' && event.code === null) ||
     (event.type === 'attempt.finished' &&
       event.result.output === null &&
       event.result.run_started_at !== null);
   if (!isCut) return event;
-  const { results } = await client.get(event.execution_id);
+  const { results } = await client.execution(event.execution_id);
   const result = results.find(({ attempt }) => attempt === event.attempt);
   if (!result) return event;
   return event.type === 'code.completed' ? { ...event, code: result.code } : { ...event, result };
 }
 
 /** Waits for the end, telling each event; gives the execution as it ended. */
-async function follow(
-  client: ApiClient,
-  started: Execution,
-  transcript: Transcript | null,
-): Promise<Execution> {
+async function follow(client: Client, started: Execution, transcript: Transcript | null): Promise<Execution> {
   let after = 0;
   let queued = started.status === 'queued';
   let askAt = 0;
   for (;;) {
     // While it waits for its turn no event comes.
     if (queued && transcript && performance.now() >= askAt) {
-      const { status, place_in_line } = await client.get(started.execution_id);
+      const { status, place_in_line } = await client.execution(started.execution_id);
       queued = status === 'queued';
       if (place_in_line !== null) transcript.inLine(place_in_line);
       askAt = performance.now() + 2_000;
@@ -131,10 +149,23 @@ async function follow(
     for (const event of events) {
       after = event.sequence;
       transcript?.tell(await withWholeTexts(client, event));
-      if (event.type === 'execution.finished') return client.get(started.execution_id);
+      if (event.type === 'execution.finished') return client.execution(started.execution_id);
     }
     if (events.length === 0) await sleep(100);
   }
+}
+
+/** The health of the runtime at `origin`; null if none of ours is running there. */
+async function probe(origin: string): Promise<Health | null> {
+  const client = createClient({ origin });
+  const health = await client.health(AbortSignal.timeout(2_000)).catch(() => null);
+  return health?.service === 'Recursive AI Executor' ? health : null;
+}
+
+/** A runtime of our own, whose code is loaded only where it is needed. */
+async function startOwn(settings: Settings): Promise<Runtime> {
+  const { startRuntime } = await import('./runtime.ts');
+  return startRuntime({ ...settings, port: 0, warmSandboxes: 0 });
 }
 
 /** How the command was stopped before its end, and how to cancel what is under way then. */
@@ -153,34 +184,34 @@ function interrupt(exitCode: number): void {
 }
 
 async function main(args: string[]): Promise<number> {
+  loadDotenv();
   const commandLine = await readCommandLine(args);
   if (commandLine === 'help') {
     process.stdout.write(USAGE);
     return 0;
   }
-  const { request, json, saveCode } = commandLine;
-  loadDotenv();
-  const settings = readSettings();
+  const { request, json, saveCode, apiKey } = commandLine;
+  const settings = commandLine.url ? null : readSettings();
   const transcript = json ? null : new Transcript();
-  const address = `http://${settings.host}:${settings.port}`;
-  let health = await probe(address);
-  const own = health ? null : await startRuntime({ ...settings, port: 0, warmSandboxes: 0 });
+  const address = commandLine.url ?? `http://${settings?.host}:${settings?.port}`;
+  const isThere = settings === null || (await probe(address)) !== null;
+  const own = isThere ? null : await startOwn(settings);
   try {
-    const url = own?.url ?? address;
-    health ??= await probe(url);
-    if (health?.model.demo) {
+    const client = createClient({
+      origin: own?.url ?? address,
+      credentials: (): Record<string, string> => (apiKey ? { 'x-api-key': apiKey } : {}),
+    });
+    const health = await client.health();
+    if (health.model.demo) {
       transcript?.line(
         'The demo model answers: it replays three scenarios. Set OPENAI_API_KEY for a real one.',
       );
     }
-    if (health) {
-      const { python, packages } = health.sandbox;
-      const versions = Object.fromEntries(packages.map(({ name, version }) => [name, version]));
-      const advice = await packagesAdvice(versions, settings);
-      transcript?.line(`Python ${python}, ${packagesInBrief(versions)}${advice ? `; ${advice}` : ''}.`);
-    }
-    const client = new ApiClient(url);
-    const started = await client.start(request);
+    const { python, packages } = health.sandbox;
+    const versions = Object.fromEntries(packages.map(({ name, version }) => [name, version]));
+    const advice = settings && (await packagesAdvice(versions, settings));
+    transcript?.line(`Python ${python}, ${packagesInBrief(versions)}${advice ? `; ${advice}` : ''}.`);
+    const started = await client.execute(request);
     interruption.cancel = () => client.cancel(started.execution_id);
     const ended = await follow(client, started, transcript);
     interruption.cancel = null;
@@ -191,6 +222,9 @@ async function main(args: string[]): Promise<number> {
       transcript?.command(underStandard(args));
     }
     return interruption.exitCode ?? (ended.success ? 0 : 1);
+  } catch (error) {
+    if (error instanceof Unreachable) error.message = `The service at ${address} does not answer (any more).`;
+    throw error;
   } finally {
     await own?.close();
   }
@@ -250,9 +284,10 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const isUsage = error instanceof UsageError;
-  if (!isUsage && !(error instanceof ConfigurationError || error instanceof ApiError)) throw error;
+  const isOfService = error instanceof ApiError || error instanceof Unreachable;
+  if (!isUsage && !isOfService && !(error instanceof ConfigurationError)) throw error;
   process.stderr.write(`${inLines(error.message)}\n${isUsage ? `\n${USAGE}` : ''}`);
-  process.exitCode = error instanceof ApiError ? 1 : 2;
+  process.exitCode = isOfService ? 1 : 2;
 }
 // A function of a runtime of our own that is still under way, with nobody left to work for, is not waited for.
 process.stdout.write('', () => process.exit());

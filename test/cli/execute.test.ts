@@ -1,6 +1,9 @@
 /** `npm run execute` as a person runs it. */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -211,6 +214,59 @@ describe('npm run execute', () => {
     }
     expect(await exited).toBe(141);
     expect(await stderr).toBe('');
+  });
+
+  describe('of a service that runs elsewhere', () => {
+    const KEY = 'rae_elsewhere';
+    let server: Server;
+    let url: string;
+    beforeAll(async () => {
+      // As API Gateway refuses whom the authorizer does not know.
+      server = createServer(async (incoming, response) => {
+        if (incoming.url !== '/api/health' && incoming.headers['x-api-key'] !== KEY) {
+          response.writeHead(403, { 'content-type': 'application/json' }).end('{"message":"Forbidden"}');
+          return;
+        }
+        const { method, headers } = incoming;
+        const body = method === 'POST' ? await text(incoming) : undefined;
+        const sent = { 'content-type': headers['content-type'] ?? '', prefer: String(headers.prefer ?? '') };
+        const answer = await fetch(`${product.url}${incoming.url}`, { method, headers: sent, body });
+        response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? '' });
+        response.end(await answer.text());
+      }).listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    });
+    afterAll(() => void server.close());
+
+    test('runs there with --url and --api-key', async () => {
+      product.model.replyTo('Say it from afar', python('print("from afar")'));
+      const { stdout, code } = await execute(['Say it from afar', '--url', url, '--api-key', KEY], {});
+      expect(stdout).toContain('from afar');
+      expect(code).toBe(0);
+    });
+
+    test('takes both from the environment too, and says what the service refuses', async () => {
+      const settings = { EXECUTOR_URL: `${url}/`, EXECUTOR_API_KEY: 'another' };
+      const { stderr, code } = await execute(['Say nothing'], settings);
+      expect(stderr).toBe('Your key is not accepted. Check it, or ask for a new one.\n');
+      expect(code).toBe(1);
+    });
+
+    test('one that is away is a sentence, and starts nothing here', async () => {
+      const { stderr, code } = await execute(['Say nothing', '--url', 'http://127.0.0.1:9']);
+      expect(stderr).toBe('The service at http://127.0.0.1:9 does not answer (any more).\n');
+      expect(code).toBe(1);
+    });
+
+    test.each(['executor.example.com', 'ftp://executor.example.com', ':'])(
+      '%j is no address',
+      async (address) => {
+        const { stderr, code } = await execute(['Say nothing', '--url', address]);
+        expect(stderr).toMatch(/^url must be an address such as https:/);
+        expect(code).toBe(2);
+      },
+    );
   });
 
   test('a wrong setting is named', async () => {

@@ -1,4 +1,7 @@
-/** The service's HTTP API, typed. Shapes are those of functions/; errors are ApiError and Unreachable. */
+/**
+ * The service's HTTP API, typed: for the page, the command line and tests. Shapes are those of functions/; errors are
+ * ApiError and Unreachable.
+ */
 import type { ExecutionEvent } from '../../../functions/events/events.ts';
 import type { ExecuteRequest, Execution, History } from '../../../functions/execution/execution.ts';
 import type { Health } from '../../../functions/service/health.ts';
@@ -7,8 +10,8 @@ import { ApiError, type ProblemDocument, Unreachable } from './errors.ts';
 export type { Health };
 
 export interface ClientOptions {
-  /** Where the service is; default: where the page came from. */
-  origin?: string;
+  /** Where the service is, as `location.origin` tells it. */
+  origin: string;
   /** Headers that tell who calls. */
   credentials?: () => Record<string, string>;
   /** Called when the service does not accept the credentials. */
@@ -20,11 +23,7 @@ const EXECUTE_TRIES = 3;
 
 export type Client = ReturnType<typeof createClient>;
 
-export function createClient({
-  origin = location.origin,
-  credentials = () => ({}),
-  onUnauthorized = () => {},
-}: ClientOptions = {}) {
+export function createClient({ origin, credentials = () => ({}), onUnauthorized = () => {} }: ClientOptions) {
   /** @throws ApiError, Unreachable, and AbortError if `init.signal` is aborted */
   async function request(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = { ...credentials(), ...(init.headers as Record<string, string>) };
@@ -131,9 +130,9 @@ const PASSING = [429, 502, 503, 504];
 async function errorOf(response: Response): Promise<ApiError | Unreachable> {
   const { status } = response;
   const isJson = response.headers.get('content-type')?.includes('json');
-  const body: Partial<ProblemDocument & { message: string }> = isJson
-    ? await response.json().catch(() => ({}))
-    : {};
+  const body = (isJson ? await response.json().catch(() => ({})) : {}) as Partial<
+    ProblemDocument & { message: string }
+  >;
   // API Gateway says so of a caller whom the authorizer refuses; a firewall's 403 is another.
   const unauthorized = status === 401 || (status === 403 && body.message === 'Forbidden');
   if (body.detail) return new ApiError(status, body as ProblemDocument, unauthorized);

@@ -10,7 +10,7 @@ export function useHealth(): Health | null | undefined {
   const [health, setHealth] = useState<Health | null | undefined>(undefined);
   useEffect(() => {
     const stop = new AbortController();
-    const client = createClient();
+    const client = createClient({ origin: location.origin });
     let timer = setTimeout(() => setHealth((known) => known ?? null), PATIENCE);
     const read = async () => {
       try {

@@ -58,6 +58,7 @@ export function useSession(): Session {
   );
   const client = useMemo(() => {
     const service = createClient({
+      origin: location.origin,
       credentials: () => keyHeaders(auth ?? 'none', key),
       onUnauthorized: () => {
         // A service that asks for a key, though its settings do not say so, takes API keys. One that was not sent is
@@ -74,7 +75,11 @@ export function useSession(): Session {
       if (!/^[\x21-\x7e]+$/.test(given)) {
         throw new Error('A key has neither spaces nor letters with accents. Copy it anew.');
       }
-      await createClient({ credentials: () => keyHeaders(auth ?? 'none', given) }).executions(null);
+      const service = createClient({
+        origin: location.origin,
+        credentials: () => keyHeaders(auth ?? 'none', given),
+      });
+      await service.executions(null);
       saveKey(given, remember);
       setReason(null);
       setKey(given);
