@@ -1,14 +1,14 @@
-/** DELETE /executions/{id}: cancels. What has ended stays as it is. */
+/** DELETE /executions/{id}: cancels. What has ended stays as it is, also what ends while it is to be cancelled. */
 import { ownExecution } from '../callers/access.ts';
 import { cancelExecution, readExecution } from '../execution/lifecycle.ts';
 import { apiHandler } from '../http/middleware.ts';
 import { Problem } from '../service/errors.ts';
 
 export const handler = apiHandler(async ({ owner, path }) => {
-  const execution = await ownExecution(owner, path.id);
-  const cancelled = await cancelExecution(execution);
-  const current = await ownExecution(owner, path.id);
-  if (!cancelled && current.status !== 'cancelled') {
+  const { execution_id } = await ownExecution(owner, path.id);
+  await cancelExecution(execution_id);
+  const current = await ownExecution(owner, execution_id);
+  if (current.status !== 'cancelled') {
     throw new Problem(
       409,
       'execution-ended',

@@ -19,15 +19,18 @@ import type { EventData, ExecutionEvent } from './events.ts';
 const MESSAGE_BYTES = 96 * 1024;
 
 export async function publish(executionId: string, data: EventData): Promise<void> {
-  const event = await appendEvent(executionId, data);
-  await afterwards(() => tell(executionId, event));
+  await tellFollowers(await appendEvent(executionId, data));
 }
 
+/** Sends an event that is stored to all followers, which whoever does it does not wait for. */
+export const tellFollowers = (event: ExecutionEvent): Promise<void> => afterwards(() => tell(event));
+
 /**
- * Sends an event to all followers. The store is the truth and the sockets a convenience: a client that missed a message
+ * The store is the truth and the sockets a convenience: a client that missed a message
  * sees the gap in the sequence numbers, or polls, so no failure to send may stop the work itself.
  */
-async function tell(executionId: string, event: ExecutionEvent): Promise<void> {
+async function tell(event: ExecutionEvent): Promise<void> {
+  const { execution_id: executionId } = event;
   try {
     const followers = await listFollowers(executionId);
     await Promise.all(followers.map((connectionId) => send(connectionId, executionId, { events: [event] })));

@@ -5,12 +5,12 @@
  *   launchExecution   stored ─► its workflow runs
  *   nextAttempt       which attempt is to be worked on, and where it stands
  *   endAttempt        an attempt succeeded or failed ─► the next one, or the end
- *   endExecution      the final status and the counters, the sandbox is stopped, the end is published
- *   cancelExecution   the same, and the workflow is stopped
+ *   endExecution      the last attempt ended, the final status, the counters and the event of it, the sandbox is stopped
+ *   cancelExecution   the same, and the workflow is stopped; what has succeeded stays so
  */
 import { stripVTControlCharacters } from 'node:util';
 import type { EventData } from '../events/events.ts';
-import { publish, publishOnce } from '../events/publish.ts';
+import { publish, publishOnce, tellFollowers } from '../events/publish.ts';
 import { stopSandbox } from '../sandbox/sandboxes.ts';
 import { nowAfter, secondsBetween } from '../service/clock.ts';
 import { config } from '../service/config.ts';
@@ -20,6 +20,7 @@ import {
   type AttemptRecord,
   appendFirstEvent,
   createAttempt,
+  type EndedExecution,
   type ExecutionRecord,
   finishExecution,
   getAttempt,
@@ -36,7 +37,6 @@ import {
   type ErrorCategory,
   type Execution,
   type ExecutionSummary,
-  type FinalStatus,
   isFinal,
 } from './execution.ts';
 import { placeInLine } from './line.ts';
@@ -199,7 +199,8 @@ export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRe
   const { execution_id, attempts } = execution;
   const last = attempts > 0 ? await getAttempt(execution_id, attempts) : undefined;
   if (last && !last.finished_at) return last;
-  if (last && (last.status === 'succeeded' || attempts >= execution.max_retries)) return null;
+  // One that is cancelled is followed by the end of its execution.
+  if (last && (last.status !== 'failed' || attempts >= execution.max_retries)) return null;
   // One that is counted and not there was about to begin when its function died.
   const attempt = last ? attempts + 1 : Math.max(attempts, 1);
   const record: AttemptRecord = {
@@ -276,73 +277,83 @@ export function verdictAfter(
   return { execution_id: execution.execution_id, attempt, next: next() };
 }
 
+/** As what an execution ends, and why, if not well. */
+type Ending = Pick<EndedExecution, 'status' | 'error' | 'error_category'>;
+
+const CANCELLED: Ending = { status: 'cancelled', error: 'Cancelled.', error_category: null };
+
+/** Ends an execution, as its attempts say or, with `failure`, for a fault of the service. */
+export const endExecution = (id: string, failure?: { category: ErrorCategory; error: string }) =>
+  end(id, failure && { status: 'failed', error: failure.error, error_category: failure.category });
+
+/** Cancels an execution, unless it has ended or its last attempt has succeeded, with which it ends then. */
+export const cancelExecution = (id: string) => end(id, CANCELLED);
+
 /**
- * Ends an execution, as its attempts say or, with `failure`, for a fault of the service. Ending an ended one only
- * makes sure that everything that belongs to the end has happened.
+ * Ends an execution as its last attempt says or, if that has not succeeded, for `reason`. Ending an ended one only makes
+ * sure that its sandbox is gone.
+ *
+ * Results, a cancellation and a failure of the workflow may come at the same moment. So an attempt that is under way is
+ * ended first, and then the execution, on condition that it has begun no other meanwhile; who comes too late with either
+ * looks again. Held by that: an execution that was cancelled or has failed has no attempt that succeeded or goes on, and
+ * its end is counted and told once.
  */
-export async function endExecution(
-  id: string,
-  failure?: { category: ErrorCategory; error: string },
-): Promise<void> {
-  const [execution, attempts] = await Promise.all([getExecution(id), listAttempts(id)]);
-  if (!execution) return;
-  const last = attempts.at(-1);
-  if (isFinal(execution.status)) {
-    await settle(execution, last, publishOnce);
-  } else if (last?.status === 'succeeded') {
-    await conclude(execution, 'succeeded', attempts);
-  } else {
-    const { category, error } = failure ?? {
-      category: last?.error_category ?? null,
-      error: last?.error ?? 'The execution ended before its first attempt.',
-    };
-    await conclude(execution, 'failed', attempts, { error, error_category: category });
+async function end(id: string, reason?: Ending): Promise<void> {
+  for (;;) {
+    const execution = await getExecution(id);
+    if (!execution) return;
+    if (isFinal(execution.status)) {
+      if (execution.sandbox_id) await stopSandbox(execution.sandbox_id, `execution ${execution.status}`);
+      return;
+    }
+    // Read after the execution, so that the attempts that it counts are among them.
+    const attempts = await listAttempts(id);
+    const last = attempts.at(-1);
+    const ending = endingAfter(last, reason);
+    if (last && !last.finished_at) {
+      const { error, error_category } = ending;
+      await endAttempt(execution, last, ending.status, { error, error_category });
+    } else {
+      await conclude({ ...execution, ...ending }, attempts);
+    }
   }
 }
 
-/** Cancels an execution. Gives false if it had ended before. */
-export async function cancelExecution(execution: ExecutionRecord): Promise<boolean> {
-  const attempts = await listAttempts(execution.execution_id);
-  return conclude(execution, 'cancelled', attempts, { error: 'Cancelled.' });
+function endingAfter(last: AttemptRecord | undefined, reason?: Ending): Ending {
+  if (last?.status === 'succeeded') return { status: 'succeeded', error: null, error_category: null };
+  // Its execution was about to be cancelled, too.
+  if (last?.status === 'cancelled') return CANCELLED;
+  const error = last?.error ?? 'The execution ended before its first attempt.';
+  return reason ?? { status: 'failed', error, error_category: last?.error_category ?? null };
 }
 
-/** Gives an execution its final status and settles it. Gives false if it had one. */
-async function conclude(
-  execution: ExecutionRecord,
-  status: FinalStatus,
-  attempts: AttemptRecord[],
-  outcome: Partial<ExecutionRecord> = {},
-): Promise<boolean> {
-  const finished_at = nowAfter(execution.created_at, attempts.at(-1)?.finished_at);
+/** Gives an execution its final status, unless it has one or has gone on. */
+async function conclude(execution: ExecutionRecord & Ending, attempts: AttemptRecord[]): Promise<void> {
+  const { execution_id, status, created_at } = execution;
+  const ended = { ...execution, finished_at: nowAfter(created_at, attempts.at(-1)?.finished_at) };
   const usage = sumUsage(attempts);
-  const time = secondsBetween(execution.created_at, finished_at);
-  const costs = await estimateCost({ ...execution, finished_at }, attempts);
-  let ended: ExecutionRecord;
+  const time = secondsBetween(created_at, ended.finished_at);
+  const costs = await estimateCost(ended, attempts);
+  const counts = {
+    attempts_of_succeeded: status === 'succeeded' ? attempts.length : 0,
+    total_time: time,
+    prompt_tokens: usage?.prompt_tokens ?? 0,
+    completion_tokens: usage?.completion_tokens ?? 0,
+    ...(costs !== undefined && { cost: costs, costed: 1 }),
+  };
   try {
-    ended = await finishExecution(
-      execution.execution_id,
-      status,
-      { ...outcome, finished_at },
-      {
-        attempts_of_succeeded: status === 'succeeded' ? attempts.length : 0,
-        total_time: time,
-        prompt_tokens: usage?.prompt_tokens ?? 0,
-        completion_tokens: usage?.completion_tokens ?? 0,
-        ...(costs !== undefined && { cost: costs, costed: 1 }),
-      },
-    );
+    const event = { type: 'execution.finished', execution: toSummary(ended) } as const;
+    await tellFollowers(await finishExecution(ended, counts, event));
   } catch (error) {
-    if (error instanceof ConditionFailed) return false;
+    if (error instanceof ConditionFailed) return;
     throw error;
   }
   // Before the sandbox is stopped, which the workflow would take for the loss of it.
-  if (status === 'cancelled') await stopWorkflow(ended.execution_id);
+  if (status === 'cancelled') await stopWorkflow(execution_id);
   measure('ExecutionsEnded', 1, status);
   measure('ExecutionTime', time);
   if (status === 'succeeded') measure('AttemptsBeforeSuccess', ended.attempts);
   if (costs !== undefined) measure('ExecutionCost', costs * 100);
-  await settle(ended, attempts.at(-1), publish);
-  return true;
 }
 
 /**
@@ -368,17 +379,4 @@ async function estimateCost(
   });
   const { tasks, rest } = cost(amounts, { ...size, spot: sandbox?.capacity_provider === 'FARGATE_SPOT' });
   return tasks + rest;
-}
-
-/** What belongs to an end: no sandbox is left, no attempt is left open, the end is published. */
-async function settle(execution: ExecutionRecord, last: AttemptRecord | undefined, announce: typeof publish) {
-  const { execution_id, sandbox_id, status, error, error_category } = execution;
-  const tell = async () => {
-    if (last && !last.finished_at) {
-      const to = status === 'cancelled' ? 'cancelled' : 'failed';
-      await endAttempt(execution, last, to, { error, error_category });
-    }
-    await announce(execution_id, { type: 'execution.finished', execution: toSummary(execution) });
-  };
-  await Promise.all([tell(), sandbox_id && stopSandbox(sandbox_id, `execution ${status}`)]);
 }

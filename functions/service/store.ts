@@ -14,9 +14,10 @@
  *   SERVICE                  COUNTERS#{n}    what /metrics counts, of every tenth execution
  *   SERVICE                  ISOLATION       the isolation that sandboxes reported last
  *
- * Every change of a status is one conditional write on one item: a repeated or late message finds its condition
- * unmet and changes nothing. Every step of the workflow derives what is next from what is stored. A begin and an end are
- * counted in the same write, a transaction over two items: so each is counted once, whoever dies or does it again.
+ * Every change of a status is one conditional write: a repeated or late message finds its condition unmet and changes
+ * nothing. Every step of the workflow derives what is next from what is stored. What belongs together is written together,
+ * in a transaction: an execution with its being counted, an attempt with its execution's count of them, an end with its
+ * being counted and its event. So each is there once, whoever dies or does it again.
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -320,10 +321,9 @@ async function conditional<T>(write: () => Promise<T>): Promise<T> {
       const reasons =
         error instanceof TransactionCanceledException
           ? (error.CancellationReasons ?? []).map(({ Code }) => Code)
-          : [];
-      if (error instanceof ConditionalCheckFailedException || reasons.includes('ConditionalCheckFailed')) {
-        throw new ConditionFailed((error as Error).message, { cause: error });
-      }
+          : [error instanceof ConditionalCheckFailedException && 'ConditionalCheckFailed'];
+      const unmet = reasons.flatMap((reason, index) => (reason === 'ConditionalCheckFailed' ? [index] : []));
+      if (unmet.length > 0) throw new ConditionFailed((error as Error).message, unmet, { cause: error });
       const isConflict =
         error instanceof TransactionConflictException || reasons.includes('TransactionConflict');
       if (!isConflict || conflicts === MAX_CONFLICTS) throw error;
@@ -377,30 +377,33 @@ export async function getExecution(id: string): Promise<ExecutionRecord | undefi
   return item && !hasExpired(item) ? item : undefined;
 }
 
+export interface EndedExecution extends ExecutionRecord {
+  status: FinalStatus;
+  finished_at: string;
+}
+
 /** What of the counters an end adds to, beside the number of such ends and of such errors. */
 export type EndCounts = Partial<Omit<Counters, 'started' | FinalStatus | 'errors'>>;
 
 /**
- * Gives an execution its final status and counts that; gives it as it is then.
- * @throws ConditionFailed if the execution has ended or is unknown
+ * Ends an execution, counts that and appends the event of it, in one write: no execution ends twice, or untold.
+ * @throws ConditionFailed if the execution has ended, has begun another attempt than `ended` counts, or is unknown
  */
-export async function finishExecution(
-  id: string,
-  to: FinalStatus,
-  set: Partial<ExecutionRecord> = {},
-  counts: EndCounts = {},
-): Promise<ExecutionRecord> {
-  const { error_category } = set;
-  const item = changedItem(executionKey(id), {
-    set: { ...set, status: to },
+export function finishExecution(
+  ended: EndedExecution,
+  counts: EndCounts,
+  data: EventData,
+): Promise<ExecutionEvent> {
+  const { execution_id, status, finished_at, error, error_category, attempts } = ended;
+  const item = changedItem(executionKey(execution_id), {
+    set: { status, finished_at, error, error_category },
     remove: ['work', 'work_at'],
-    where: { status: executionStatusesBefore(to) },
+    where: { status: executionStatusesBefore(status), attempts: [attempts] },
   });
-  const add = { [to]: 1, ...counts, ...(error_category && { [`error_${error_category}`]: 1 }) };
-  await transact([{ Update: item }, { Update: counted(id, add) }]);
-  const ended = await get<ExecutionRecord>(executionKey(id));
-  if (!ended) throw new ConditionFailed(`The execution ${id} is gone.`);
-  return ended;
+  const add = { [status]: 1, ...counts, ...(error_category && { [`error_${error_category}`]: 1 }) };
+  return withNextSequence(execution_id, data, (event) =>
+    transact([{ Put: event }, { Update: item }, { Update: counted(execution_id, add) }]),
+  );
 }
 
 /** The change of the counters that goes with one of an execution. */
@@ -490,18 +493,18 @@ export async function claimIdempotencyKey(
 // ------------------------------------------------------------------------------------------------ attempts
 
 /**
- * Begins an attempt, with which its execution is running. Counted first: an attempt that is counted and not there is
- * begun again, one that is there and not counted would be lost. @throws ConditionFailed if it was begun before, or the
- * execution has ended
+ * Begins an attempt, with which its execution is running and counts it. One that an earlier version counted and did not
+ * begin is begun. @throws ConditionFailed if it was begun before, or the execution has ended
  */
 export async function createAttempt(record: AttemptRecord): Promise<void> {
   const { execution_id, attempt } = record;
-  await update(executionKey(execution_id), {
+  const execution = changedItem(executionKey(execution_id), {
     set: { status: 'running', attempts: attempt },
     remove: ['work', 'work_at'],
     where: { status: OPEN, attempts: [attempt - 1, attempt] },
   });
-  await putNew(attemptKey(execution_id, attempt), { ...record, expires: expiry() });
+  const item = newItem(attemptKey(execution_id, attempt), { ...record, expires: expiry() });
+  await transact([{ Update: execution }, { Put: item }]);
 }
 
 export const getAttempt = (id: string, attempt: number) => get<AttemptRecord>(attemptKey(id, attempt));
@@ -549,16 +552,27 @@ export function sendToAnotherSandbox(
 /** The next sequence number that this process expects to be free, by execution: saves a read an event. */
 const nextSequence = new Map<string, number>();
 
+/** Appends an event under the next free sequence number. */
+export const appendEvent = (id: string, data: EventData): Promise<ExecutionEvent> =>
+  withNextSequence(id, data, async (item) => {
+    await conditional(() => dynamodb.send(new PutCommand(item)));
+  });
+
 /**
- * Appends an event under the next free sequence number. Writers race for the number by a conditional write, so
- * the numbers have no gaps and no event is written over.
+ * Has `write` put an event under the next free sequence number, perhaps with what the event tells. Writers race for the
+ * number by the event's condition, so the numbers have no gaps and no event is written over.
+ * @throws ConditionFailed if what is written with the event finds its condition unmet
  */
-export async function appendEvent(id: string, data: EventData): Promise<ExecutionEvent> {
+async function withNextSequence(
+  id: string,
+  data: EventData,
+  write: (item: ReturnType<typeof newItem>) => Promise<void>,
+): Promise<ExecutionEvent> {
   for (;;) {
     const sequence = nextSequence.get(id) ?? (await lastSequence(id)) + 1;
     const event = { execution_id: id, sequence, at: new Date().toISOString(), ...data };
     try {
-      await putNew(eventKey(id, sequence), { ...event, expires: expiry() });
+      await write(newItem(eventKey(id, sequence), { ...event, expires: expiry() }));
       if (data.type === 'execution.finished') nextSequence.delete(id);
       else nextSequence.set(id, sequence + 1);
       return event;
@@ -566,6 +580,7 @@ export async function appendEvent(id: string, data: EventData): Promise<Executio
       if (!(error instanceof ConditionFailed)) throw error;
       // If another invocation in this process was first, it knows the next one.
       if (nextSequence.get(id) === sequence) nextSequence.delete(id);
+      if (error.unmet.some((index) => index > 0)) throw error;
     }
   }
 }

@@ -6,6 +6,7 @@
  * The times are assumptions, stated here, until someone measures an environment: change them, and all follows.
  */
 import { amountsOf, cost, taskSecondPrice } from '../../functions/execution/prices.ts';
+import { random } from '../support/random.ts';
 import { FASTEST, MEDIAN, SLOWEST, SPREAD } from './fargate.ts';
 
 /** Milliseconds: the median, and what one in twenty takes at least. Log-normal between. */
@@ -59,17 +60,6 @@ export interface Measures {
 }
 const NONE: Measures = { looks: false, fewStates: false };
 const NOW: Measures = { looks: true, fewStates: true, spot: true };
-
-/** Evenly between 0 and 1; the same row of numbers for the same seed. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /**
  * One execution; `warm`: its functions are, and a sandbox is there. What takes longest is drawn from `long`, always as

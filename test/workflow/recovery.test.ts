@@ -125,13 +125,14 @@ describe('RunCode', () => {
   test('that died before it told is made up for by CollectResult, and one that did not is left alone', async () => {
     const execution = await readyWithResult();
     const { execution_id, sandbox_id } = execution;
+    const { endExecution } = await import('../../functions/execution/lifecycle.ts');
     const waiting = await store.moveAttempt(execution.attempt, 'waiting', { sandbox_id, task_token: 'x' });
     await store.moveAttempt(waiting, 'succeeded', { finished_at: new Date().toISOString() });
     await call('collect-result', uploaded(execution));
     expect(await typesOf(execution_id)).toEqual(['attempt.finished']);
-    await store.finishExecution(execution_id, 'succeeded', { finished_at: new Date().toISOString() });
+    await endExecution(execution_id);
     await call('collect-result', uploaded(execution));
-    expect(await typesOf(execution_id)).toEqual(['attempt.finished']);
+    expect(await typesOf(execution_id)).toEqual(['attempt.finished', 'execution.finished']);
   });
 
   test('says so if there is no sandbox, or none that lives, and loses no run for it', async () => {
