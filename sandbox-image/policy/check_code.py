@@ -1,6 +1,7 @@
 """The CheckCode function: is this code worth a sandbox?
 
-Event: `{"code_url": URL of the code as UTF-8 text, "policy": "strict" | "standard"}`, or
+Event: `{"code_url": URL of the code as UTF-8 text, "policy": "strict" | "standard", "inputs"?: names of the
+files that the program is given}`, or
 `{"tests": text}` for tests: then the policy does not matter, but something in them has to be run, and what
 is allowed also tells `imports_pytest`.
 Result: `{"allowed", "error_category", "error", "error_line", "violations", "standard_permits"}`;
@@ -32,7 +33,7 @@ def handler(event: dict[str, Any], context: object) -> Verdict:
         return syntax_error(SyntaxError(f"the code is longer than {MAX_CODE_BYTES:,} bytes: make it shorter"))
     try:
         code, policy = data.decode("utf-8"), event.get("policy", "strict")
-        violations = check(code, policy)
+        violations = check(code, policy, event.get("inputs", ()))
     except UnicodeDecodeError:
         return syntax_error(SyntaxError("the code is not valid UTF-8 text"))
     except SyntaxError as error:

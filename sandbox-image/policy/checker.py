@@ -12,8 +12,9 @@ beyond any such check and left to the sandbox.
 """
 
 import ast
+import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from textwrap import dedent
@@ -81,6 +82,7 @@ PATH_RESULTS = {
     ),
 }
 
+PATH_CLASSES = {"pathlib.Path", "pathlib.PosixPath"}
 PATH_LISTS = {f"pathlib.Path().{name}" for name in ("iterdir", "glob", "rglob")}
 
 NAMED_ATTRIBUTE_FUNCTIONS = {
@@ -92,6 +94,7 @@ NAMED_ATTRIBUTE_FUNCTIONS = {
 NAMED_ATTRIBUTE_METHODS = {"__getattribute__", "__getattr__", "__setattr__", "__delattr__"}
 ATTRIBUTE_PATH_FUNCTIONS = {"operator.attrgetter", "operator.methodcaller"}
 
+READING_MODE = re.compile("r[bt]?|[bt]r")
 ATTRIBUTE_PATH = re.compile(r"[\w.]+")
 CODE_IN_TEXT = re.compile(r"__(import|subclasses)__\s*\(|__(builtins|globals)__\s*[.\[]")
 FORMAT_FIELD = re.compile(r"\{([^{}]+)")
@@ -111,13 +114,14 @@ class Violation:
     message: str
 
 
-def check(code: str, profile: str = "strict") -> list[Violation]:
+def check(code: str, profile: str = "strict", inputs: Collection[str] = ()) -> list[Violation]:
     """What in the code breaks the policy, by line; empty if nothing does.
 
+    `inputs` are the names of the files that the program was given: it may open them to read.
     Raises SyntaxError for code that cannot be parsed, hostile text included, and ValueError for an unknown
     profile.
     """
-    checker = Checker(profile)
+    checker = Checker(profile, inputs)
     checker.visit(parse(code))
     return sorted(set(checker.violations))
 
@@ -128,8 +132,9 @@ def standard_permits(code: str, profile: str) -> bool:
 
 
 class Checker(ast.NodeVisitor):
-    def __init__(self, profile: str) -> None:
+    def __init__(self, profile: str, inputs: Collection[str] = ()) -> None:
         self.rules = load(profile)
+        self.inputs = frozenset(inputs)
         self.violations: list[Violation] = []
         self.scopes: list[Scope] = []
         self.deleted: set[str] = set()
@@ -145,8 +150,13 @@ class Checker(ast.NodeVisitor):
     def report(self, node: ast.AST, name: str, rule: Rule) -> None:
         line = getattr(node, "lineno", 1)
         permitted = PERMITTED_BY_STANDARD if rule.strict_only else ""
-        message = f"`{shorten(name)}` is not allowed: {rule.instead}{permitted}"
+        message = f"`{shorten(name)}` is not allowed: {rule.instead}{self.about_inputs(rule)}{permitted}"
         self.violations.append(Violation(line, rule.rule, message))
+
+    def about_inputs(self, rule: Rule) -> str:
+        if not self.inputs or rule.rule != "file-access":
+            return ""
+        return f"; a given file is opened to read by its literal name, such as open({min(self.inputs)!r})"
 
     def report_structure(self, node: ast.AST, name: str, rule: str) -> None:
         """Reports what breaks the rule, if the profile has it."""
@@ -326,7 +336,7 @@ class Checker(ast.NodeVisitor):
                     self.learn(name, {"pathlib.Path()"})
             for name, value in aliases(part):
                 self.learn(name, self.resolve(value))
-                scope.add_text(name, fold(value))
+                scope.add_text(name, self.file_name(value))
                 # What a class binds is an attribute, and `:=` has a value as well.
                 if not scope.is_class and not isinstance(part, ast.NamedExpr):
                     self.follow(value)
@@ -615,7 +625,11 @@ class Checker(ast.NodeVisitor):
         self.follow(node.func)
         if functions & INSPECTING_FUNCTIONS:
             self.follow_all(node.args)
-        if not self.is_vars_of_own_object(node, functions) and not self.is_in_memory(node, functions):
+        if self.reads_input(node, functions):
+            if isinstance(node.func, ast.Attribute):
+                self.follow(node.func.value)
+                self.visit(node.func.value)
+        elif not self.is_vars_of_own_object(node, functions) and not self.is_in_memory(node, functions):
             self.visit(node.func)
         named = self.check_named_attributes(node, functions)
         if not any(self.rules.for_path(path) for path in functions):
@@ -641,6 +655,33 @@ class Checker(ast.NodeVisitor):
         if name is None or (isinstance(name, ast.Constant) and name.value is None):
             return "fileobj" in given
         return self.resolve(name) == {"io.BytesIO()"}
+
+    def reads_input(self, node: ast.Call, functions: set[str]) -> bool:
+        """Whether a file that the program was given is opened by its name, in a mode that reads."""
+        if not self.inputs or not functions or not functions <= self.rules.readers:
+            return False
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        arguments = list(node.args)
+        if None in given or "opener" in given or any(isinstance(part, ast.Starred) for part in arguments):
+            return False
+        name: ast.expr | None
+        if isinstance(node.func, ast.Attribute) and all(path.endswith("().open") for path in functions):
+            name = node.func.value
+        else:
+            name = arguments.pop(0) if arguments else given.get("file", given.get("filename"))
+        mode = arguments[0] if arguments else given.get("mode")
+        is_read = mode is None or READING_MODE.fullmatch(fold(mode) or "") is not None
+        text = self.file_name(name) if name is not None else None
+        return is_read and text is not None and posixpath.normpath(text) in self.inputs
+
+    def file_name(self, node: ast.expr) -> str | None:
+        """The text of a file's name that stands there as a literal, by a name of it, or as a path of it."""
+        match node:
+            case ast.Name(id=name):
+                return self.text_of(name)
+            case ast.Call(args=[argument], keywords=[]) if self.resolve(node) == {"pathlib.Path()"}:
+                return self.file_name(argument) if self.resolve(node.func) & PATH_CLASSES else None
+        return fold(node)
 
     def is_vars_of_own_object(self, node: ast.Call, functions: set[str]) -> bool:
         return functions == {"builtins.vars"} and len(node.args) == 1 and self.is_own_object(node.args[0])

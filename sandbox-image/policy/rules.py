@@ -69,6 +69,7 @@ class Rules:
     modules_of_their_own: frozenset[str]
     instances: frozenset[str]
     in_memory: frozenset[str]
+    readers: frozenset[str]
     path_functions: Paths
     path_methods: frozenset[str]
     path_keywords: frozenset[str]
@@ -196,6 +197,7 @@ def load(profile: str) -> Rules:
         modules_of_their_own=frozenset(TABLE["modules_of_their_own"]),
         instances=frozenset(TABLE["instances"]),
         in_memory=frozenset(TABLE["in_memory"]),
+        readers=frozenset(TABLE["readers"]),
         path_functions=paths_of(paths["functions"]),
         path_methods=frozenset(paths["methods"]),
         path_keywords=frozenset(paths["keywords"]),

@@ -147,5 +147,69 @@ class PathTest(unittest.TestCase):
                 self.assertEqual(self.rules(code), set())
 
 
+# Each opens a file that the program was given, to read it.
+READS_INPUT = {
+    "open": "open('sales.csv')",
+    "open, by keyword": "open(file='sales.csv', mode='r')",
+    "open, of the working folder": "with open('./sales.csv', 'rt', newline='') as f:\n    f.read()",
+    "open, into a reader": "import csv\nprint(list(csv.DictReader(open('sales.csv'))))",
+    "open, by a name of it": "FILE = 'sales.csv'\ndef main():\n    with open(FILE, 'rb') as f: f.read()",
+    "open, of a path": "from pathlib import Path\nopen(Path('sales.csv'))",
+    "open, a name of any language": "open('売上 (1).csv')",
+    "a path": "from pathlib import Path\nwith Path('sales.csv').open(encoding='utf-8') as f:\n    f.read()",
+    "a path, by a name of it": "from pathlib import Path\nDATA = Path('sales.csv')\nDATA.open('rb')",
+    "io": "import io\nio.open('sales.csv')",
+    "codecs": "import codecs\ncodecs.open('sales.csv', 'r', 'utf-8')",
+    "gzip": "import gzip\nwith gzip.open('sales.csv.gz', 'rt') as f:\n    f.read()",
+    "gzip, imported by name": "from gzip import open as unzip\nunzip('sales.csv.gz')",
+}
+
+# Each opens something else, or not to read.
+READS_NO_INPUT = {
+    "to write": "open('sales.csv', 'w')",
+    "to add": "open('sales.csv', mode='a')",
+    "to change": "open('sales.csv', 'r+b')",
+    "another": "open('other.csv')",
+    "one above": "open('../sales.csv')",
+    "one of another folder": "open('data/../../sales.csv')",
+    "one that only runs tell": "def f(name):\n    open(name)",
+    "a mode that only runs tell": "open('sales.csv', mode)",
+    "by a name of two": "FILE = 'sales.csv'\nFILE = '/etc/passwd'\nopen(FILE)",
+    "by an opener": "open('sales.csv', opener=steal)",
+    "by arguments that nobody sees": "open(*arguments)",
+    "by keywords that nobody sees": "open('sales.csv', **keywords)",
+    "by another name of open": "read = open\nread('sales.csv')",
+    "another path": "from pathlib import Path\nPath('other.csv').open()",
+    "a path of two": "from pathlib import Path\nPath('data', 'sales.csv').open()",
+    "a path, to write": "from pathlib import Path\nPath('sales.csv').open('w')",
+}
+
+
+class TestInputs(unittest.TestCase):
+    """In `strict` a program opens the files that it was given, to read and by their names; nothing else."""
+
+    INPUTS = ("sales.csv", "sales.csv.gz", "売上 (1).csv")
+
+    def test_given_files_are_read(self) -> None:
+        for name, code in READS_INPUT.items():
+            with self.subTest(name):
+                self.assertEqual(check(code, "strict", self.INPUTS), [])
+                self.assertNotEqual(check(code, "strict"), [])
+
+    def test_nothing_else_is_opened(self) -> None:
+        for name, code in READS_NO_INPUT.items():
+            with self.subTest(name):
+                self.assertNotEqual(check(code, "strict", self.INPUTS), [])
+
+    def test_the_message_says_how(self) -> None:
+        [violation] = check("def f(name):\n    open(name)", "strict", self.INPUTS)
+        self.assertIn("opened to read by its literal name, such as open('sales.csv')", violation.message)
+
+    def test_the_rest_is_judged_as_ever(self) -> None:
+        for code in ("import os\nopen('sales.csv')", "open('sales.csv').__class__.__subclasses__()"):
+            with self.subTest(code):
+                self.assertEqual(len(check(code, "strict", self.INPUTS)), 1)
+
+
 if __name__ == "__main__":
     unittest.main()
