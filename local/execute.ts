@@ -11,10 +11,13 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { ExecutionEvent } from '../functions/events/events.ts';
+import { keptAttempts } from '../functions/execution/attempts.ts';
 import {
   type ExecuteRequest,
   type Execution,
   executeRequestSchema,
+  type ResumeRequest,
+  resumeRequestSchema,
 } from '../functions/execution/execution.ts';
 import { ConfigurationError } from '../functions/service/errors.ts';
 import { type Client, createClient, type Health } from '../web/src/api/client.ts';
@@ -32,6 +35,7 @@ const USAGE = `Usage: npm run execute -- "prompt" [options]
   --max-retries N    attempts in all
   --timeout S        seconds an attempt may run
   --policy P         strict or standard
+  --resume ID        instead of a prompt: go on from an execution that the service or its model server failed
   --json             print the execution alone, as JSON (with \`npm run -s\`)
   --save-code FILE   write the code of the last attempt to FILE
   --url URL          a service that runs elsewhere, as a deployed one (or EXECUTOR_URL)
@@ -44,6 +48,7 @@ const OPTIONS = {
   'max-retries': { type: 'string' },
   timeout: { type: 'string' },
   policy: { type: 'string' },
+  resume: { type: 'string' },
   json: { type: 'boolean' },
   'save-code': { type: 'string' },
   url: { type: 'string' },
@@ -56,7 +61,7 @@ class UsageError extends Error {
 }
 
 interface CommandLine {
-  request: ExecuteRequest;
+  request: ExecuteRequest | ResumeRequest;
   json: boolean;
   saveCode: string | undefined;
   /** of the service to use; null: one on this machine */
@@ -67,18 +72,22 @@ interface CommandLine {
 async function readCommandLine(args: string[]): Promise<CommandLine | 'help'> {
   const { values, positionals } = parse(args);
   if (values.help) return 'help';
-  if (positionals.length !== 1) {
+  if (values.resume === undefined && positionals.length !== 1) {
     throw new UsageError(`One prompt is expected, in quotes; there are ${positionals.length}.`);
   }
   const tests = values.tests === undefined ? undefined : await readTests(values.tests);
   const number = (text: string | undefined) => (text === undefined ? undefined : Number(text));
-  const request = executeRequestSchema.safeParse({
+  const task = {
     prompt: positionals[0],
     tests,
     max_retries: number(values['max-retries']),
     timeout: number(values.timeout),
     policy: values.policy,
-  });
+  };
+  const request =
+    values.resume === undefined
+      ? executeRequestSchema.safeParse(task)
+      : resumeRequestSchema.safeParse({ ...task, resumes: values.resume });
   if (!request.success) {
     const issues = request.error.issues.map(
       ({ path, message }) => `${path.join('.').replace('_', '-')} ${message}`,
@@ -217,7 +226,17 @@ async function main(args: string[]): Promise<number> {
     interruption.cancel = null;
     transcript?.end();
     await report(ended, { json, saveCode, transcript });
-    if (ended.policy === 'strict' && ended.status === 'failed' && ended.final_result?.standard_permits) {
+    const kept = keptAttempts(ended, ended.results).length;
+    if (kept > 0) {
+      transcript?.line(`▸ to go on from attempt ${kept + 1}:`);
+      transcript?.command(goingOn(args, ended));
+    }
+    if (
+      !ended.resumes &&
+      ended.policy === 'strict' &&
+      ended.status === 'failed' &&
+      ended.final_result?.standard_permits
+    ) {
       transcript?.line('▸ only the policy strict refused the last program; to run it under standard:');
       transcript?.command(underStandard(args));
     }
@@ -231,14 +250,26 @@ async function main(args: string[]): Promise<number> {
 }
 
 /** The command that runs the same again under the policy `standard`, to be pasted into a shell. */
-function underStandard(args: string[]): string {
+const underStandard = (args: string[]) =>
+  ['npm run execute --', ...wordsOf(args, (name) => name !== 'policy'), '--policy standard'].join(' ');
+
+/** The command that goes on from an execution. */
+const goingOn = (args: string[], { execution_id }: Execution) =>
+  [
+    'npm run execute --',
+    `--resume ${execution_id}`,
+    ...wordsOf(args, (name) => ['url', 'api-key'].includes(name)),
+  ].join(' ');
+
+/** The prompt and the options that are wanted, each as a word for a shell. */
+function wordsOf(args: string[], isWanted: (name: string) => boolean): string[] {
   const { tokens } = parseArgs({ args, allowPositionals: true, options: OPTIONS, tokens: true });
   const words = tokens.flatMap((token) => {
-    if (token.kind === 'positional') return token.value;
-    if (token.kind !== 'option' || token.name === 'policy') return [];
+    if (token.kind === 'positional') return isWanted('prompt') ? token.value : [];
+    if (token.kind !== 'option' || !isWanted(token.name)) return [];
     return token.value === undefined ? token.rawName : [token.rawName, token.value];
   });
-  return ['npm run execute --', ...words.map(quoted), '--policy standard'].join(' ');
+  return words.map(quoted);
 }
 
 /** A word for a POSIX shell. */

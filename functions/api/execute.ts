@@ -1,6 +1,6 @@
 /**
  * POST /execute: if Python can read the tests and the caller's quotas allow, stores the execution, starts its workflow and, unless asked not to,
- * waits a while for the end.
+ * waits a while for the end. With `resumes` it goes on from one that the service failed: see execution/resume.ts.
  *
  *   Prefer: wait=N          (RFC 7240) answers 200 if it ends within N seconds (at most 25; default 20), else 202
  *   Prefer: respond-async   answers 202 at once
@@ -12,9 +12,16 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { letIn } from '../callers/quotas.ts';
-import { type ExecuteRequest, executeRequestSchema, isFinal } from '../execution/execution.ts';
-import { launchExecution, readAsStored, readExecution } from '../execution/lifecycle.ts';
+import {
+  type ExecuteRequest,
+  executeRequestSchema,
+  isFinal,
+  type ResumeRequest,
+  resumeRequestSchema,
+} from '../execution/execution.ts';
+import { launchExecution, readAsStored, readExecution, storeExecution } from '../execution/lifecycle.ts';
 import { joinLine } from '../execution/line.ts';
+import { readResumable, takeOver } from '../execution/resume.ts';
 import { type ApiRequest, type ApiResponse, apiHandler, check } from '../http/middleware.ts';
 import { modelProblem } from '../model/key.ts';
 import { checkTests } from '../sandbox/check-tests.ts';
@@ -22,8 +29,8 @@ import { config } from '../service/config.ts';
 import { ConditionFailed, Problem } from '../service/errors.ts';
 import { logger } from '../service/logger.ts';
 import {
+  type AttemptRecord,
   claimIdempotencyKey,
-  createExecution,
   type ExecutionRecord,
   getExecution,
 } from '../service/store.ts';
@@ -37,7 +44,7 @@ export const handler = apiHandler(async (request) => {
   // From here on, for API Gateway waits from here on.
   const begun = performance.now();
   const preference = parsePrefer(request.headers.prefer);
-  const stored = await begin(request, check(executeRequestSchema, request.json()));
+  const stored = await begin(request, readRequest(request.json()));
   const execution = await describe(stored, begun + preference.wait * 1000).catch((error) => {
     logger.error('not told how it stands', { execution_id: stored.execution_id, error: String(error) });
     return readAsStored(stored);
@@ -52,12 +59,21 @@ export const handler = apiHandler(async (request) => {
   } satisfies ApiResponse;
 });
 
-async function begin({ owner, headers }: ApiRequest, body: ExecuteRequest): Promise<ExecutionRecord> {
+type Request = ExecuteRequest | ResumeRequest;
+
+const isResumption = (body: unknown) => typeof body === 'object' && body !== null && 'resumes' in body;
+
+/** @throws Problem */
+function readRequest(body: unknown): Request {
+  return isResumption(body) ? check(resumeRequestSchema, body) : check(executeRequestSchema, body);
+}
+
+async function begin({ owner, headers }: ApiRequest, body: Request): Promise<ExecutionRecord> {
   if (body.tests !== undefined) await checkTests(body.tests);
-  const record = newExecution(owner, body);
   const key = headers['idempotency-key'];
-  const id = key ? await idForKey(owner, key, record, body) : record.execution_id;
-  const execution = (key && (await getExecution(id))) || (await store({ ...record, execution_id: id }));
+  const id = key ? await idForKey(owner, key, body) : randomUUID();
+  const execution =
+    (key && (await getExecution(id))) || (await store(...(await newExecution(owner, id, body))));
   // If the same request came before, it may have got no further than to store the execution.
   if (execution.status === 'queued') {
     await launchExecution(execution).catch((error) => {
@@ -72,13 +88,13 @@ const describe = async (execution: ExecutionRecord, deadline: number) =>
   readExecution(await waitForEnd(execution, deadline));
 
 /** @throws Problem if the model, the line or the caller's quotas do not allow it: then nothing is stored. */
-async function store(record: ExecutionRecord): Promise<ExecutionRecord> {
+async function store(record: ExecutionRecord, taken: AttemptRecord[]): Promise<ExecutionRecord> {
   const problem = await modelProblem();
   if (problem) throw new Problem(503, 'no-model-key', 'No model key', problem);
   try {
     await joinLine(async () => {
       await letIn(record.owner, record.execution_id);
-      await createExecution(record);
+      await storeExecution(record, taken);
     });
     return record;
   } catch (error) {
@@ -88,13 +104,13 @@ async function store(record: ExecutionRecord): Promise<ExecutionRecord> {
   }
 }
 
-async function idForKey(owner: string, key: string, record: ExecutionRecord, body: ExecuteRequest) {
+async function idForKey(owner: string, key: string, body: Request) {
   if (key.length > MAX_KEY_LENGTH || !/^[\x21-\x7e]+$/.test(key)) {
     const detail = `Idempotency-Key must have 1 to ${MAX_KEY_LENGTH} printable ASCII characters.`;
     throw new Problem(400, 'invalid-request', 'Invalid request', detail);
   }
   const fingerprint = createHash('sha256').update(JSON.stringify(body)).digest('hex');
-  const claim = await claimIdempotencyKey(owner, key, record.execution_id, fingerprint);
+  const claim = await claimIdempotencyKey(owner, key, randomUUID(), fingerprint);
   if (claim.fingerprint === fingerprint) return claim.execution_id;
   throw new Problem(
     422,
@@ -104,9 +120,25 @@ async function idForKey(owner: string, key: string, record: ExecutionRecord, bod
   );
 }
 
-function newExecution(owner: string, body: ExecuteRequest): ExecutionRecord {
+/** What is to be stored: the execution, and the attempts that it takes over. @throws Problem */
+async function newExecution(
+  owner: string,
+  id: string,
+  body: Request,
+): Promise<[ExecutionRecord, AttemptRecord[]]> {
+  if (!('resumes' in body)) return [newRecord(owner, id, body), []];
+  const { earlier, kept } = await readResumable(owner, body.resumes);
+  const { prompt, tests, max_retries, timeout, policy } = earlier;
+  const record = newRecord(owner, id, { prompt, tests: tests ?? undefined, max_retries, timeout, policy });
+  return [
+    { ...record, resumes: earlier.execution_id, attempts: kept.length },
+    kept.map((attempt) => takeOver(attempt, id)),
+  ];
+}
+
+function newRecord(owner: string, id: string, body: ExecuteRequest): ExecutionRecord {
   return {
-    execution_id: randomUUID(),
+    execution_id: id,
     owner,
     status: 'queued',
     prompt: body.prompt,

@@ -34,7 +34,8 @@ export const handler = apiHandler(async ({ owner, path, query }) => {
     const artifact = attempt.artifacts.find(({ name }) => name === wantedName);
     if (!artifact || !attempt.sandbox_id) continue;
     const inline = INLINE_TYPES.includes(artifact.content_type);
-    const url = await presign(artifactKey(attempt.sandbox_id, jobId(attempt), artifact.name), URL_LIFETIME, {
+    const job = jobId({ ...attempt, execution_id: attempt.taken_from ?? execution_id });
+    const url = await presign(artifactKey(attempt.sandbox_id, job, artifact.name), URL_LIFETIME, {
       disposition: `${inline ? 'inline' : 'attachment'}; filename*=${extValue(artifact.name.split('/').at(-1) ?? 'file')}`,
       type: inline ? artifact.content_type : 'application/octet-stream',
     });

@@ -1,7 +1,12 @@
 /** GET /openapi.json: OpenAPI 3.1, generated from the table of routes and the schemas that validate requests. */
 import * as z from 'zod';
 import { eventSchema } from '../events/events.ts';
-import { executeRequestSchema, executionSchema, historySchema } from '../execution/execution.ts';
+import {
+  executeRequestSchema,
+  executionSchema,
+  historySchema,
+  resumeRequestSchema,
+} from '../execution/execution.ts';
 import { apiHandler } from '../http/middleware.ts';
 import { type Auth, config } from '../service/config.ts';
 import { healthSchema } from '../service/health.ts';
@@ -45,12 +50,12 @@ const operations: Record<Handler, Operation> = {
       [200, 'It has ended.', executionSchema],
       [202, 'It goes on: follow it by WebSocket, or get `Location`.', executionSchema],
     ],
-    problems: [400, 413, 415, 422, 429, 503],
+    problems: [400, 404, 409, 413, 415, 422, 429, 503],
     headers: {
       Prefer: 'RFC 7240: `wait=N` (at most 25 seconds; default 20) or `respond-async`.',
       'Idempotency-Key': 'The same key and body give the same execution, for a day.',
     },
-    body: executeRequestSchema,
+    body: z.union([executeRequestSchema, resumeRequestSchema]),
   },
   'list-executions': {
     answers: [[200, 'A page.', historySchema]],

@@ -13,6 +13,7 @@
  * conditional write on the status before it, so a late or repeated message changes nothing.
  */
 import * as z from 'zod';
+import { RESUMABLE_DAYS } from './attempts.ts';
 
 const MIB = 1024 * 1024;
 
@@ -92,6 +93,27 @@ export const executeRequestSchema = z
   })
   .meta({ id: 'ExecuteRequest' });
 export type ExecuteRequest = z.infer<typeof executeRequestSchema>;
+
+const ofTheResumed = z
+  .never({ error: 'is taken from the execution that is resumed: leave it out' })
+  .optional();
+
+export const resumeRequestSchema = z
+  .strictObject({
+    resumes: z.string({ error: 'must be a string: the execution_id of the execution to go on from' }).meta({
+      description:
+        'The execution_id of one that failed by a fault of the service (`model_error`, `sandbox_error`). The new ' +
+        'execution has its task and settings and begins with the attempts that were done, as far as they are not ' +
+        `older than ${RESUMABLE_DAYS} days and leave one to be made; else it begins anew.`,
+    }),
+    prompt: ofTheResumed,
+    max_retries: ofTheResumed,
+    timeout: ofTheResumed,
+    tests: ofTheResumed,
+    policy: ofTheResumed,
+  })
+  .meta({ id: 'ResumeRequest' });
+export type ResumeRequest = z.infer<typeof resumeRequestSchema>;
 
 export const executionStatusSchema = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']);
 export type ExecutionStatus = z.infer<typeof executionStatusSchema>;
@@ -202,6 +224,11 @@ export const attemptSchema = z
         'It succeeded and nothing is to be seen of it: it printed nothing, left no file and had no tests.',
     }),
     usage: usageSchema.nullable(),
+    taken_from: z
+      .string()
+      .nullable()
+      .default(null)
+      .meta({ description: 'The execution that made it, if this one goes on from that.' }),
     started_at: z.iso.datetime(),
     generated_at: z.iso.datetime().nullable(),
     checked_at: z.iso.datetime().nullable().meta({ description: 'When the code had passed the check.' }),
@@ -221,7 +248,8 @@ export const executionSummarySchema = z
     timeout: z.number(),
     policy: policySchema,
     model: z.string(),
-    attempts: z.int().min(0).meta({ description: 'Attempts begun.' }),
+    attempts: z.int().min(0).meta({ description: 'Attempts begun, with those that were taken over.' }),
+    resumes: z.string().nullable().default(null).meta({ description: 'The execution that it goes on from.' }),
     error: z.string().nullable().meta({ description: 'Why the execution failed, if it did.' }),
     error_category: errorCategorySchema.nullable(),
     created_at: z.iso.datetime(),
@@ -241,7 +269,7 @@ export const executionSchema = executionSummarySchema
     place_in_line: z.int().min(1).nullable().meta({
       description: 'While `queued`: 1 if it is the next to begin. About right: others come and go meanwhile.',
     }),
-    usage: usageSchema.nullable().meta({ description: 'Sum over the attempts.' }),
+    usage: usageSchema.nullable().meta({ description: 'Sum over the attempts that it made itself.' }),
     sequence: z.int().min(0).meta({
       description: 'Number of the last event that this snapshot holds: resume the events after it.',
     }),
@@ -291,4 +319,5 @@ export function attemptStatusesBefore(to: AttemptStatus): AttemptStatus[] {
   return attemptStatusSchema.options.filter((from) => ATTEMPT_TRANSITIONS[from].includes(to));
 }
 
-export const isFinal = (status: ExecutionStatus) => EXECUTION_TRANSITIONS[status].length === 0;
+export const isFinal = (status: ExecutionStatus): status is FinalStatus =>
+  EXECUTION_TRANSITIONS[status].length === 0;

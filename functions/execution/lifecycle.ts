@@ -2,6 +2,7 @@
  * How an execution moves on. The workflow's functions and the API call these; each derives what to do from the
  * store, so doing it again (a retry, a restarted workflow, a message that comes twice) changes nothing.
  *
+ *   storeExecution    an execution is there, with the attempts that it takes over from another
  *   launchExecution   stored ─► its workflow runs
  *   nextAttempt       which attempt is to be worked on, and where it stands
  *   endAttempt        an attempt succeeded or failed ─► the next one, or the end
@@ -18,8 +19,8 @@ import { ConditionFailed } from '../service/errors.ts';
 import { measure } from '../service/metrics.ts';
 import {
   type AttemptRecord,
-  appendFirstEvent,
   createAttempt,
+  createExecution,
   type EndedExecution,
   type ExecutionRecord,
   finishExecution,
@@ -31,7 +32,7 @@ import {
   moveAttempt,
 } from '../service/store.ts';
 import { withFittingOutputs } from './answer-size.ts';
-import { newAttempt, sumUsage } from './attempts.ts';
+import { isFaultOfService, newAttempt, sumUsage } from './attempts.ts';
 import {
   type Attempt,
   type ErrorCategory,
@@ -60,7 +61,7 @@ export const forEvent = (text: string | null) => (text && text.length > EVENT_TE
 
 export function toSummary(record: ExecutionRecord): ExecutionSummary {
   const { execution_id, status, prompt, max_retries, timeout, policy, model, attempts } = record;
-  const { error, error_category, created_at, finished_at } = record;
+  const { error, error_category, created_at, finished_at, resumes = null } = record;
   return {
     execution_id,
     status,
@@ -71,6 +72,7 @@ export function toSummary(record: ExecutionRecord): ExecutionSummary {
     policy,
     model,
     attempts,
+    resumes,
     error,
     error_category,
     created_at,
@@ -108,6 +110,7 @@ async function toAttempt(
     artifacts_skipped: record.artifacts_skipped ?? [],
     without_output: tests === null && isWithoutOutput(record, output),
     usage: record.usage,
+    taken_from: record.taken_from ?? null,
     started_at: record.started_at,
     generated_at: record.generated_at,
     checked_at: record.checked_at,
@@ -182,11 +185,26 @@ export const readAsStored = (record: ExecutionRecord): Execution => ({
 
 // --------------------------------------------------------------------------------------------------- moves
 
-/** Makes sure that the workflow of a stored execution is under way. */
-export async function launchExecution(record: ExecutionRecord): Promise<void> {
-  await appendFirstEvent(record.execution_id, { type: 'execution.started', execution: toSummary(record) });
-  await startWorkflow(record.execution_id);
+/**
+ * Stores an execution, with the attempts that it takes over: its events tell of them as if it had made them.
+ * @throws ConditionFailed if the id is taken
+ */
+export async function storeExecution(record: ExecutionRecord, taken: AttemptRecord[]): Promise<void> {
+  const told = taken.map(async (attempt): Promise<EventData[]> => {
+    const finished = await finishedEvent(record, attempt);
+    const { code, generated_at } = finished.result;
+    return [
+      { type: 'attempt.started', attempt: attempt.attempt, total_attempts: record.max_retries },
+      ...(generated_at ? [{ type: 'code.completed', attempt: attempt.attempt, code } as const] : []),
+      finished,
+    ];
+  });
+  const started = { type: 'execution.started', execution: toSummary(record) } as const;
+  await createExecution(record, taken, [started, ...(await Promise.all(told)).flat()]);
 }
+
+/** Makes sure that the workflow of a stored execution is under way. */
+export const launchExecution = ({ execution_id }: ExecutionRecord) => startWorkflow(execution_id);
 
 /** The execution if it has not ended; null if it has or is unknown: then there is nothing to do. */
 export async function openExecution(id: string): Promise<ExecutionRecord | null> {
@@ -245,14 +263,18 @@ export async function endAttempt(
     announce = publishOnce;
   }
   if (ended.finished_at) {
-    const result = await toAttempt(ended, execution);
-    await announce(execution.execution_id, {
-      type: 'attempt.finished',
-      attempt: ended.attempt,
-      result: { ...result, code: forEvent(result.code), output: forEvent(result.output) },
-    });
+    await announce(execution.execution_id, await finishedEvent(execution, ended));
   }
   return verdictAfter(execution, ended);
+}
+
+async function finishedEvent(execution: ExecutionRecord, ended: AttemptRecord) {
+  const result = await toAttempt(ended, execution);
+  return {
+    type: 'attempt.finished',
+    attempt: ended.attempt,
+    result: { ...result, code: forEvent(result.code), output: forEvent(result.output) },
+  } as const;
 }
 
 function measureAttempt({ status, error_category, execution_time }: AttemptRecord): void {
@@ -269,9 +291,7 @@ export function verdictAfter(
     if (status === 'generating') return 'generate';
     if (status === 'checking') return 'check';
     if (status === 'waiting' || status === 'running') return 'run';
-    // Neither a better program nor another attempt helps against these.
-    const hopeless = error_category === 'model_error' || error_category === 'sandbox_error';
-    const again = status === 'failed' && !hopeless && attempt < execution.max_retries;
+    const again = status === 'failed' && !isFaultOfService(error_category) && attempt < execution.max_retries;
     return again ? 'generate' : 'finish';
   };
   return { execution_id: execution.execution_id, attempt, next: next() };
@@ -361,17 +381,18 @@ async function conclude(execution: ExecutionRecord & Ending, attempts: AttemptRe
  * with the last alone. Undefined where nothing is billed.
  */
 async function estimateCost(
-  { sandbox_id, attempts: count, created_at, finished_at }: ExecutionRecord,
+  { sandbox_id, created_at, finished_at }: ExecutionRecord,
   attempts: AttemptRecord[],
 ): Promise<number | undefined> {
   const size = config.sandboxSize;
   if (!size || !finished_at) return undefined;
   const sandbox = sandbox_id ? await getSandbox(sandbox_id) : undefined;
+  const own = attempts.filter(({ taken_from }) => !taken_from);
   // A warm one has waited on the pool's account.
   const since = sandbox && sandbox.created_at > created_at ? sandbox.created_at : created_at;
   const amounts = amountsOf({
-    attempts: count,
-    generationSeconds: attempts.reduce(
+    attempts: own.length,
+    generationSeconds: own.reduce(
       (sum, attempt) => sum + secondsBetween(attempt.started_at, attempt.generated_at ?? finished_at),
       0,
     ),

@@ -66,7 +66,7 @@ export interface ExecutionRecord {
   timeout: number;
   policy: Policy;
   model: string;
-  /** Attempts begun. */
+  /** Attempts begun, with those that were taken over. */
   attempts: number;
   error: string | null;
   error_category: ErrorCategory | null;
@@ -76,6 +76,8 @@ export interface ExecutionRecord {
   /** The sandbox that serves it now. */
   sandbox_id?: string;
   usage: Usage | null;
+  /** The execution that this one goes on from. */
+  resumes?: string;
 }
 
 export interface AttemptRecord {
@@ -115,6 +117,8 @@ export interface AttemptRecord {
   lossesInAll?: number;
   sandbox_id?: string;
   task_token?: string;
+  /** The execution that made it, whose id its texts and files bear, where this one has taken it over. */
+  taken_from?: string | null;
 }
 
 export interface KeyRecord {
@@ -354,8 +358,23 @@ const withPrefix = (id: string, prefix: string) => ({
 
 // ---------------------------------------------------------------------------------------------- executions
 
-/** Stores an execution and counts it. @throws ConditionFailed if the id is taken. */
-export async function createExecution(record: ExecutionRecord): Promise<void> {
+/**
+ * Stores an execution with the attempts that it takes over and the events that it begins with, and counts it, in one
+ * write. @throws ConditionFailed if the id is taken.
+ */
+export async function createExecution(
+  record: ExecutionRecord,
+  attempts: AttemptRecord[] = [],
+  events: EventData[] = [],
+): Promise<void> {
+  const { execution_id } = record;
+  const at = new Date().toISOString();
+  const items = [
+    ...attempts.map((attempt) =>
+      newItem(attemptKey(execution_id, attempt.attempt), { ...attempt, expires: expiry() }),
+    ),
+    ...events.map((data, index) => newEvent(execution_id, index + 1, at, data)),
+  ];
   const item = newItem(executionKey(record.execution_id), {
     ...record,
     history: record.owner,
@@ -364,7 +383,11 @@ export async function createExecution(record: ExecutionRecord): Promise<void> {
     work_at: record.created_at,
     expires: expiry(),
   });
-  await transact([{ Put: item }, { Update: counted(record.execution_id, { started: 1 }) }]);
+  await transact([
+    { Put: item },
+    { Update: counted(execution_id, { started: 1 }) },
+    ...items.map((Put) => ({ Put })),
+  ]);
 }
 
 /** Anything else is no execution's id, nor could DynamoDB, which limits keys, be asked for every text. */
@@ -570,12 +593,12 @@ async function withNextSequence(
 ): Promise<ExecutionEvent> {
   for (;;) {
     const sequence = nextSequence.get(id) ?? (await lastSequence(id)) + 1;
-    const event = { execution_id: id, sequence, at: new Date().toISOString(), ...data };
+    const at = new Date().toISOString();
     try {
-      await write(newItem(eventKey(id, sequence), { ...event, expires: expiry() }));
+      await write(newEvent(id, sequence, at, data));
       if (data.type === 'execution.finished') nextSequence.delete(id);
       else nextSequence.set(id, sequence + 1);
-      return event;
+      return { execution_id: id, sequence, at, ...data };
     } catch (error) {
       if (!(error instanceof ConditionFailed)) throw error;
       // If another invocation in this process was first, it knows the next one.
@@ -585,15 +608,8 @@ async function withNextSequence(
   }
 }
 
-/** Writes the event that every execution begins with; nobody can follow it yet. Does nothing if it is there. */
-export async function appendFirstEvent(id: string, data: EventData): Promise<void> {
-  try {
-    const event = { execution_id: id, sequence: 1, at: new Date().toISOString(), ...data };
-    await putNew(eventKey(id, 1), { ...event, expires: expiry() });
-  } catch (error) {
-    if (!(error instanceof ConditionFailed)) throw error;
-  }
-}
+const newEvent = (id: string, sequence: number, at: string, data: EventData) =>
+  newItem(eventKey(id, sequence), { execution_id: id, sequence, at, ...data, expires: expiry() });
 
 /** 0 if there is no event yet. */
 export async function lastSequence(id: string): Promise<number> {

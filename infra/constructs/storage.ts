@@ -3,6 +3,7 @@ import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
+import { RESUMABLE_DAYS } from '../../functions/execution/attempts.ts';
 import { table } from '../../functions/service/table.ts';
 import type { Environment } from '../environments.ts';
 
@@ -23,8 +24,8 @@ export class Storage extends Construct {
 
   constructor(scope: Construct, { keepsData, retentionDays, logRetention }: Environment) {
     super(scope, 'Storage');
-    // DynamoDB takes up to two days to delete what has expired, and that may still be looked at.
-    const files = Duration.days(retentionDays + 7);
+    // An execution shows files of the one that it goes on from, which is so much older; and a day to be sure.
+    const files = Duration.days(retentionDays + RESUMABLE_DAYS + 1);
     const removalPolicy = keepsData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
 
     const attribute = (name: string) => ({ name, type: dynamodb.AttributeType.STRING });

@@ -149,6 +149,34 @@ describe('npm run execute', () => {
     expect(never.stdout).not.toContain('standard:');
   });
 
+  test('--resume goes on where the model server failed, as the failure says', async () => {
+    const task = 'Refused on the way';
+    product.model.replyTo(task, python('print(1 / 0)'), { status: 401 }, python('print("there")'));
+    const failed = await execute([task, '--max-retries', '3']);
+    expect(failed.code).toBe(1);
+    const { body } = await product.call<History>('GET', '/api/executions?limit=1');
+    const id = body.executions[0]?.execution_id ?? '';
+    expect(failed.stdout).toContain(`▸ to go on from attempt 2:\nnpm run execute -- --resume ${id}\n`);
+
+    const { stdout, code } = await execute(['--resume', id]);
+    expect(code).toBe(0);
+    const order = [
+      'Attempt 1 of 3',
+      'print(1 / 0)',
+      'ZeroDivisionError',
+      'Attempt 2 of 3',
+      'there',
+      'succeeded',
+    ];
+    const places = order.map((part) => stdout.indexOf(part));
+    expect(places).not.toContain(-1);
+    expect(places).toEqual([...places].sort((one, other) => one - other));
+    expect(stdout).not.toContain('to go on from');
+
+    const again = await execute(['--resume', id.slice(1)]);
+    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('There is no execution') });
+  });
+
   test('--json prints the execution alone, --save-code writes the code, --tests are run', async () => {
     const tests = path.join(folder, 'tests.py');
     const saved = path.join(folder, 'saved.py');
@@ -185,6 +213,8 @@ describe('npm run execute', () => {
     [['x', '--policy', 'none'], /policy/],
     [['x', '--tests', 'no-such-file.py'], /cannot be read/],
     [['x', '--colour'], /--colour/],
+    [['x', '--resume', 'y'], /prompt is taken from the execution that is resumed: leave it out/],
+    [['--resume', 'y', '--max-retries', '3'], /max-retries is taken from/],
   ])('%j ends with 2 and says what is wrong', async (args, message) => {
     const { stderr, stdout, code } = await execute(args);
     expect(code).toBe(2);

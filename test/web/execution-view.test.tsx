@@ -81,6 +81,20 @@ describe('ExecutionView', () => {
     }
   });
 
+  it('says from where it runs again, and of what it is the continuation', () => {
+    const done = attempt({ error_category: 'exception', started_at: new Date().toISOString() });
+    const refused = { ...done, attempt: 2, error_category: 'model_error' } as const;
+    const failed = { status: 'failed', error_category: 'model_error' } as const;
+    const { rerender } = render(view({ ...failed, results: [done, refused] }));
+    fireEvent.click(screen.getByRole('button', { name: 'Run again from attempt 2' }));
+    expect(onRepeat).toHaveBeenLastCalledWith(expect.objectContaining(failed));
+    expect(screen.queryByRole('link', { name: /earlier run/ })).toBeNull();
+
+    rerender(view({ ...failed, error_category: 'exception', results: [done], resumes: 'e0' }));
+    screen.getByRole('button', { name: 'Run again' });
+    expect(screen.getByRole('link', { name: /earlier run/ }).getAttribute('href')).toBe('/executions/e0');
+  });
+
   it('has a place for files that were all left out, and tells how the process ended', () => {
     const artifacts_skipped = [{ name: 'huge.bin', reason: 'larger than 10 MB' }];
     const failed = {

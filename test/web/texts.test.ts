@@ -9,6 +9,7 @@ import {
   LIMITS,
   problemOf,
   toDraft,
+  toRepeat,
   toRequest,
 } from '../../web/src/execution/draft.ts';
 import { announcement, progress, whyFailed } from '../../web/src/execution/explain.ts';
@@ -183,6 +184,19 @@ describe('a draft', () => {
       tests: 'assert True',
     } as const;
     expect(toRequest(toDraft(execution(whole)))).toEqual(whole);
+  });
+
+  it('of an execution that is run again goes on where the service failed, unless under another policy', () => {
+    const done = attempt({ error_category: 'exception', started_at: new Date().toISOString() });
+    const failed = execution({ prompt: 'Do it', status: 'failed', error_category: 'model_error' });
+    const anew = { prompt: 'Do it', max_retries: 5, timeout: 30 };
+    expect(toRepeat({ ...failed, results: [done] })).toEqual({ resumes: 'e1' });
+    expect(toRepeat({ ...failed, results: [done] }, 'standard')).toEqual({ ...anew, policy: 'standard' });
+    expect(toRepeat(failed)).toEqual({ ...anew, policy: 'strict' });
+    expect(toRepeat({ ...failed, error_category: 'exception', results: [done] })).toEqual({
+      ...anew,
+      policy: 'strict',
+    });
   });
 
   it.each([

@@ -14,6 +14,7 @@ export const summary = (given: Partial<ExecutionSummary> = {}): ExecutionSummary
   policy: 'strict',
   model: 'demo',
   attempts: 0,
+  resumes: null,
   error: null,
   error_category: null,
   created_at: '2026-01-01T00:00:00.000Z',

@@ -3,7 +3,12 @@
  * ApiError and Unreachable.
  */
 import type { ExecutionEvent } from '../../../functions/events/events.ts';
-import type { ExecuteRequest, Execution, History } from '../../../functions/execution/execution.ts';
+import type {
+  ExecuteRequest,
+  Execution,
+  History,
+  ResumeRequest,
+} from '../../../functions/execution/execution.ts';
 import type { Health } from '../../../functions/service/health.ts';
 import { ApiError, type ProblemDocument, Unreachable } from './errors.ts';
 
@@ -50,7 +55,7 @@ export function createClient({ origin, credentials = () => ({}), onUnauthorized 
     },
 
     /** Starts an execution and answers at once. */
-    async execute(body: ExecuteRequest): Promise<Execution> {
+    async execute(body: ExecuteRequest | ResumeRequest): Promise<Execution> {
       const init = {
         method: 'POST',
         body: JSON.stringify(body),

@@ -1,4 +1,5 @@
 import { memo, useEffect, useRef, useState } from 'react';
+import { keptAttempts } from '../../../functions/execution/attempts.ts';
 import type { Policy } from '../../../functions/execution/execution.ts';
 import type { Client } from '../api/client.ts';
 import { isPermittedByStandard } from '../execution/draft.ts';
@@ -10,7 +11,7 @@ import { ArtifactGallery } from './ArtifactGallery.tsx';
 import { AttemptTimeline } from './AttemptTimeline.tsx';
 import { CodeViewer } from './CodeViewer.tsx';
 import { CopyButton } from './CopyButton.tsx';
-import { Button, Notice } from './controls.tsx';
+import { Button, Link, Notice } from './controls.tsx';
 import { ExecutionLog } from './ExecutionLog.tsx';
 import { Failure } from './Failure.tsx';
 import { EditIcon, RepeatIcon, ShareIcon, StopIcon } from './icons.tsx';
@@ -84,6 +85,7 @@ function Title({ execution, wanted, starting, onCancel, onRepeat, onEdit }: Exec
   const heading = useRef<HTMLHeadingElement>(null);
   const [whole, setWhole] = useState(false);
   const { execution_id, prompt, status } = execution;
+  const kept = keptAttempts(execution, execution.results).length;
   const isLong = prompt.length > SHORT_TASK || prompt.split('\n').length > 3;
 
   useEffect(() => {
@@ -119,7 +121,7 @@ function Title({ execution, wanted, starting, onCancel, onRepeat, onEdit }: Exec
       <div className="flex flex-wrap gap-2">
         {isFinal(status) ? (
           <Button onClick={() => onRepeat(execution)} disabled={starting}>
-            <RepeatIcon /> Run again
+            <RepeatIcon /> {kept > 0 ? `Run again from attempt ${kept + 1}` : 'Run again'}
           </Button>
         ) : (
           <Button onClick={onCancel}>
@@ -153,7 +155,7 @@ const StandardOffer = ({ execution, starting, onRepeat }: ExecutionViewProps) =>
 
 /** Status, time, tokens and settings in a line. */
 function Facts({ execution }: { execution: ExecutionState }) {
-  const { status, attempts, total_time, usage, model, policy, tests } = execution;
+  const { status, attempts, total_time, usage, model, policy, tests, resumes } = execution;
   const facts = [
     attempts > 0 && count(attempts, 'attempt'),
     total_time !== null && duration(total_time),
@@ -171,6 +173,11 @@ function Facts({ execution }: { execution: ExecutionState }) {
       {facts.map((fact) => (
         <span key={String(fact)}>{fact}</span>
       ))}
+      {resumes && (
+        <Link className="rounded text-accent" href={executionPath(resumes)}>
+          goes on from an earlier run
+        </Link>
+      )}
     </p>
   );
 }

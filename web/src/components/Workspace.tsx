@@ -1,8 +1,8 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
-import type { Policy } from '../../../functions/execution/execution.ts';
+import type { ExecuteRequest, Policy, ResumeRequest } from '../../../functions/execution/execution.ts';
 import type { Client, Health } from '../api/client.ts';
 import type { Seen } from '../api/seen.ts';
-import { type Draft, EMPTY_DRAFT, toDraft, toRequest } from '../execution/draft.ts';
+import { type Draft, EMPTY_DRAFT, toDraft, toRepeat, toRequest } from '../execution/draft.ts';
 import { type ExecutionState, isFinal } from '../execution/reduce.ts';
 import { useExecution } from '../hooks/use-execution.ts';
 import { useHistory } from '../hooks/use-history.ts';
@@ -44,11 +44,11 @@ export function Workspace({ client, seen, health, onSignOut }: WorkspaceProps) {
   const running = execution !== null && !isFinal(execution.status);
 
   const run = useCallback(
-    async (wanted: Draft, setError: (error: Error | null) => void) => {
+    async (request: ExecuteRequest | ResumeRequest, setError: (error: Error | null) => void) => {
       setStarting(true);
       setError(null);
       try {
-        const { execution_id } = await client.execute(toRequest(wanted));
+        const { execution_id } = await client.execute(request);
         navigate(executionPath(execution_id));
         changed();
       } catch (failure) {
@@ -60,8 +60,7 @@ export function Workspace({ client, seen, health, onSignOut }: WorkspaceProps) {
     [client, changed],
   );
   const repeat = useCallback(
-    (one: ExecutionState, policy: Policy = one.policy) =>
-      void run({ ...toDraft(one), policy }, setActionError),
+    (one: ExecutionState, policy?: Policy) => void run(toRepeat(one, policy), setActionError),
     [run],
   );
 
@@ -117,7 +116,7 @@ export function Workspace({ client, seen, health, onSignOut }: WorkspaceProps) {
           <PromptSidebar
             draft={draft}
             onChange={setDraft}
-            onRun={() => void run(draft, setStartError)}
+            onRun={() => void run(toRequest(draft), setStartError)}
             starting={starting}
             error={startError}
             defaults={health?.defaults ?? null}

@@ -1,5 +1,11 @@
 /** What a person is about to run: the prompt and how. Kept over a reload, each tab its own. */
-import type { ExecuteRequest, Execution, Policy } from '../../../functions/execution/execution.ts';
+import { keptAttempts } from '../../../functions/execution/attempts.ts';
+import type {
+  ExecuteRequest,
+  Execution,
+  Policy,
+  ResumeRequest,
+} from '../../../functions/execution/execution.ts';
 
 export interface Draft {
   prompt: string;
@@ -41,6 +47,15 @@ export function toDraft({
   tests,
 }: Pick<Execution, 'prompt' | 'max_retries' | 'timeout' | 'policy' | 'tests'>): Draft {
   return { prompt, maxRetries: max_retries, timeout, policy, tests: tests ?? '' };
+}
+
+/** The request that runs an execution once more. One that the service failed is gone on with, unless under another policy. */
+export function toRepeat(
+  one: Omit<Execution, 'final_result'>,
+  policy = one.policy,
+): ExecuteRequest | ResumeRequest {
+  const goesOn = policy === one.policy && keptAttempts(one, one.results).length > 0;
+  return goesOn ? { resumes: one.execution_id } : toRequest({ ...toDraft(one), policy });
 }
 
 /** Whether an execution that failed is worth to be run again under `standard`: it refuses less than `strict`. */
