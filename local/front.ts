@@ -203,8 +203,8 @@ export async function startFront(options: FrontOptions): Promise<Front> {
   /** The URL of the file that a path below /files/ stands for. */
   function fileAt(path: string): string | undefined {
     if (!options.filesUrl || !path.startsWith(FILES_PATH)) return undefined;
-    // A path with .. in it may lead elsewhere.
-    const { href } = new URL(path.slice('/files'.length), options.filesUrl);
+    // A path with .. in it may lead elsewhere, but one with // names no other host.
+    const { href } = new URL(new URL(options.filesUrl).origin + path.slice('/files'.length));
     return href.startsWith(`${options.filesUrl}/`) ? href : undefined;
   }
 

@@ -1,4 +1,6 @@
 /** The API as a client sees it: answers, bad input, history, idempotency, events, artifacts, metrics. */
+import { once } from 'node:events';
+import http, { type IncomingMessage } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Execution, History } from '../../functions/execution/execution.ts';
 import { python } from '../support/model-server.ts';
@@ -122,6 +124,89 @@ describe('bad input is a problem document, and nothing is stored', () => {
   test('a body that is not said to be JSON', async () => {
     const headers = { 'content-type': 'text/plain' };
     expect((await product.call('POST', '/api/execute', '{"prompt": "x"}', headers)).status).toBe(415);
+  });
+});
+
+describe('no request of any form is answered as an error of ours', () => {
+  const parts = [
+    '',
+    ...TOO_LONG,
+    'x'.repeat(4_000),
+    'a%2Fb',
+    '%2F',
+    '//',
+    '.',
+    '..',
+    '%2e%2e',
+    '%2e%2e%2fexecutions',
+    '%',
+    '%zz',
+    '%E0%A4%A',
+    '%FF',
+    '%C0%80',
+    '%2500',
+    '%0D%0Ax:y',
+    '%5C',
+    '%E2%80%AE',
+    '{id}',
+    'a;b=c',
+    'a+b',
+    '*',
+    ':80',
+    '@x',
+    '?',
+    '__proto__',
+    'constructor',
+  ];
+  const places = [
+    ...[
+      '/api/{}',
+      '/{}',
+      '/api/executions/{}',
+      '/executions/{}',
+      '/api//executions/{}',
+      '/ws/{}',
+      '/api/ws{}',
+    ],
+    ...['/api/executions/{}/', '/api/executions/{}/events', '/api/executions/{}/artifacts/a'],
+    ...[
+      '/api/executions/x/artifacts/{}',
+      '/api/executions/x/artifacts/{}/b',
+      '/api/execute/{}',
+      '/health/{}',
+    ],
+    ...['/files/{}', '/files//{}', '/files/executor/{}', '/files/x/{}', '/assets/{}'],
+    ...['/api/executions?limit={}', '/api/executions?cursor={}', '/api/executions?{}={}', '/ws?execution={}'],
+    ...[
+      '/api/executions/x?{}',
+      '/api/executions/x/events?after={}',
+      '/api/executions/x/artifacts/a?attempt={}',
+    ],
+    ...['/api/executions/x/artifacts/a?name={}', '/api/health?{}', '/api/metrics?{}', '/files/executor/x?{}'],
+  ];
+  const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS'];
+
+  /** As it is: fetch would put a path in order. */
+  async function ask(method: string, path: string): Promise<[status: number, type: string]> {
+    const { hostname, port } = new URL(product.url);
+    const request = http.request({ hostname, port, method, path, headers: { connection: 'close' } });
+    request.end();
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    response.resume();
+    await once(response, 'end');
+    return [response.statusCode ?? 0, response.headers['content-type'] ?? ''];
+  }
+
+  test.each(places)('%s', async (place) => {
+    for (const part of parts) {
+      for (const method of methods) {
+        const path = place.replaceAll('{}', part);
+        const [status, type] = await ask(method, path);
+        const told = `${method} ${path.slice(0, 80)}: ${status} ${type}`;
+        expect(status, told).toBeLessThan(500);
+        if (status >= 400 && method !== 'HEAD') expect(told).toMatch(/application\/(problem\+json|xml)$/);
+      }
+    }
   });
 });
 
