@@ -34,7 +34,7 @@ import { findPython } from './python.ts';
 import { PythonFunction } from './python-function.ts';
 import { type Settings, sandboxKind } from './settings.ts';
 import { createStorage } from './storage.ts';
-import { startsWork, tellsHealth } from './storage-guard.ts';
+import { connectsUnlessFull, tellsHealth, tellsOfDisk } from './storage-guard.ts';
 
 export interface Runtime {
   /** Of the page and the API. */
@@ -188,15 +188,15 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       loadHandler: async (name) => {
         const handler: HttpHandler = await loadHandler('api', name);
         if (name === 'get-health') return tellsHealth(handler, endpoint.storage);
-        const isStart = routes.some((route) => route.handler === name && route.method === 'POST');
-        return isStart ? startsWork(handler, endpoint.storage) : handler;
+        const startsWork = routes.some((route) => route.handler === name && route.method === 'POST');
+        return tellsOfDisk(handler, endpoint.storage, { startsWork });
       },
       filesUrl: `${endpoint.url}/${BUCKET}`,
       staticDir: WEB_DIST,
       webSocket: {
         api: endpoint.webSocket,
         handlers: {
-          connect: await loadHandler('realtime', 'connect'),
+          connect: connectsUnlessFull(await loadHandler('realtime', 'connect'), endpoint.storage),
           message: await loadHandler('realtime', 'message'),
           disconnect: await loadHandler('realtime', 'disconnect'),
         },

@@ -113,7 +113,12 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
   } = options;
   const { database, credentials, notices } = openDataFolder(dataDir);
   const trial = database.documents<string>('trial');
-  const storage = new StorageHealth(dataDir, () => trial.put('trial', 'x'.repeat(100_000)), log);
+  const objectStore = new ObjectStore(path.join(dataDir, 's3'));
+  const tryWrite = () => {
+    trial.put('trial', 'x'.repeat(100_000));
+    objectStore.tryWrite();
+  };
+  const storage = new StorageHealth(dataDir, tryWrite, log);
   const dynamodb = createDynamoDb(database);
   const webSocket = new WebSocketApi(log);
   try {
@@ -144,7 +149,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       log,
     });
     const s3 = createS3({
-      store: new ObjectStore(path.join(dataDir, 's3')),
+      store: objectStore,
       signatures,
       region,
       notifications,

@@ -56,20 +56,23 @@ export class ObjectStore {
     const incoming = path.join(this.#incoming, randomUUID());
     try {
       fs.writeFileSync(incoming, Buffer.concat([Buffer.from(`${JSON.stringify(metadata)}\n`), content]));
+      moveFile(incoming, this.#file(bucket, key));
     } catch (error) {
       // What was written of it would take the room that is missing.
       fs.rmSync(incoming, { force: true });
       throw error;
     }
-    const file = this.#file(bucket, key);
-    try {
-      fs.renameSync(incoming, file);
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-      fs.mkdirSync(path.dirname(file), { recursive: true });
-      fs.renameSync(incoming, file);
-    }
     return metadata;
+  }
+
+  /** Writes as much as a small object has, and keeps nothing of it. Throws if the disk does not take it. */
+  tryWrite(): void {
+    const incoming = path.join(this.#incoming, randomUUID());
+    try {
+      fs.writeFileSync(incoming, Buffer.alloc(100_000));
+    } finally {
+      fs.rmSync(incoming, { force: true });
+    }
   }
 
   get(bucket: string, key: string): StoredObject | undefined {
@@ -144,6 +147,17 @@ function readMetadata(file: string): ObjectMetadata {
     return JSON.parse(start.toString('utf8', 0, end));
   } finally {
     fs.closeSync(descriptor);
+  }
+}
+
+/** Into a folder that is made if it is not there yet. */
+function moveFile(from: string, to: string): void {
+  try {
+    fs.renameSync(from, to);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    fs.mkdirSync(path.dirname(to), { recursive: true });
+    fs.renameSync(from, to);
   }
 }
 

@@ -14,6 +14,8 @@ import type { Log } from './log.ts';
 
 /** bytes that must be free for new work: the files of one attempt, and the records of some */
 const ROOM_FOR_WORK = 32 * 1024 * 1024;
+/** Files that it must be possible to make, likewise: a disk may run out of inodes before it runs out of bytes. */
+const FILES_FOR_WORK = 1_000;
 /** Of a small disk no more than this share is asked for. */
 const SHARE_OF_DISK = 0.1;
 const TRIAL_MS = 1000;
@@ -27,7 +29,7 @@ export class StorageHealth {
   #waiting = Promise.withResolvers<void>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** `tryWrite` writes to the database and throws if that fails. */
+  /** `tryWrite` writes to the database and to a file, and throws if that fails. */
   constructor(folder: string, tryWrite: () => void, log: Log) {
     this.#folder = folder;
     this.#tryWrite = tryWrite;
@@ -42,10 +44,9 @@ export class StorageHealth {
 
   /** Whether the error is the disk's. If so, it is in trouble from here on. */
   blames(error: unknown): boolean {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    const isDisk = storageFailure(error) !== undefined || ['ENOSPC', 'EDQUOT', 'EIO', 'EROFS'].includes(code);
-    if (isDisk) this.#enter((error as Error).message);
-    return isDisk;
+    if (!isOfDisk(error)) return false;
+    this.#enter((error as Error).message);
+    return true;
   }
 
   /** Resolves when writes succeed; at once if nothing is known against it. */
@@ -97,7 +98,7 @@ export class StorageHealth {
     try {
       this.#tryWrite();
     } catch (error) {
-      if (storageFailure(error)) return;
+      if (isOfDisk(error)) return;
       throw error;
     }
     clearInterval(this.#timer);
@@ -107,7 +108,16 @@ export class StorageHealth {
   }
 
   #lacksRoom(): boolean {
-    const { bavail, blocks, bsize } = fs.statfsSync(this.#folder);
-    return bavail * bsize < Math.min(ROOM_FOR_WORK, blocks * bsize * SHARE_OF_DISK);
+    const { bavail, blocks, bsize, ffree, files } = fs.statfsSync(this.#folder);
+    // A file system without a fixed number of inodes says that it has none.
+    return (
+      bavail * bsize < Math.min(ROOM_FOR_WORK, blocks * bsize * SHARE_OF_DISK) ||
+      (files > 0 && ffree < Math.min(FILES_FOR_WORK, files * SHARE_OF_DISK))
+    );
   }
+}
+
+function isOfDisk(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return storageFailure(error) !== undefined || ['ENOSPC', 'EDQUOT', 'EIO', 'EROFS'].includes(code);
 }

@@ -77,6 +77,11 @@ test('what was acknowledged is kept and finished, new work is refused until ther
   expect(health.status).toBe(503);
   expect(await health.json()).toMatchObject({ status: 'unhealthy', problem: detail });
   expect((await get(url, before.execution_id)).results).toEqual(before.results);
+  // What cannot be written is told as that, whatever was asked for.
+  const cancelled = await fetch(`${url}/api/executions/${meanwhile.execution_id}`, { method: 'DELETE' });
+  expect(cancelled.status).toBe(503);
+  expect(await cancelled.json()).toMatchObject({ type, detail });
+  await expect(followExecution(url, meanwhile).ended).rejects.toThrow('503');
 
   disk.free();
   const late = await ended(url, meanwhile);

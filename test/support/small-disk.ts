@@ -1,6 +1,6 @@
 /** A file system of a few megabytes, for tests that fill it. Only root may mount one. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -13,14 +13,17 @@ export interface SmallDisk {
   folder: string;
   /** Takes all the room that is left. */
   fill(): void;
+  /** Makes empty files until there can be only `left` more. */
+  fillWithFiles(left: number): void;
   /** Gives it back. */
   free(): void;
   remove(): void;
 }
 
-export function mountSmallDisk(megabytes: number): SmallDisk {
+/** `files`: how many there can be on it. default: any number */
+export function mountSmallDisk(megabytes: number, files?: number): SmallDisk {
   const folder = mkdtempSync(path.join(tmpdir(), 'small-disk-'));
-  mount(folder, megabytes);
+  mount(folder, megabytes, files);
   const filler = path.join(folder, 'filler');
   return {
     folder,
@@ -31,13 +34,19 @@ export function mountSmallDisk(megabytes: number): SmallDisk {
         if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
       }
     },
-    free: () => rmSync(filler),
+    fillWithFiles(left) {
+      mkdirSync(filler);
+      const { ffree } = statfsSync(folder);
+      for (let file = 0; file < ffree - left; file++) writeFileSync(path.join(filler, String(file)), '');
+    },
+    free: () => rmSync(filler, { recursive: true }),
     remove: () => void spawnSync('umount', ['--lazy', folder]),
   };
 }
 
-function mount(folder: string, megabytes: number): boolean {
-  return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder]).status === 0;
+function mount(folder: string, megabytes: number, files?: number): boolean {
+  const options = `size=${megabytes}m${files === undefined ? '' : `,nr_inodes=${files}`}`;
+  return spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', folder]).status === 0;
 }
 
 /** Not every root may: containers often take that right away. */
