@@ -29,7 +29,7 @@ import { startDemoModel } from './demo-model.ts';
 import { type HttpHandler, startFront } from './front.ts';
 import { DockerLauncher } from './launchers/docker.ts';
 import type { Launcher, SandboxDescription } from './launchers/launcher.ts';
-import { ProcessLauncher } from './launchers/process.ts';
+import { NurseryLauncher } from './launchers/nursery.ts';
 import { findPython } from './python.ts';
 import { PythonFunction } from './python-function.ts';
 import { type Settings, sandboxKind } from './settings.ts';
@@ -95,6 +95,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
     // Not before the settings above are in force, which the SDK's clients and the logger read once.
     const { setIsolation } = await import('../functions/service/store.ts');
     const launcher = chooseLauncher(settings, python);
+    closers.push(() => launcher.close());
     const sandbox = await launcher.describe();
 
     if (!settings.hasModel) {
@@ -285,11 +286,12 @@ const workDirIn = ({ dataDir }: Pick<Settings, 'dataDir'>) => path.join(dataDir,
 function chooseLauncher(settings: Settings, python: string): Launcher {
   const kind = sandboxKind(settings);
   if (kind === 'docker') return new DockerLauncher();
-  return new ProcessLauncher({
-    command: python,
+  return new NurseryLauncher({
+    python,
     cwd: SANDBOX_IMAGE,
     confinement: kind === 'unconfined' ? 'unconfined' : 'required',
     workDir: workDirIn(settings),
+    log,
   });
 }
 

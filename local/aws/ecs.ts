@@ -213,13 +213,12 @@ export class Ecs {
     );
   }
 
-  /** Stops all tasks and closes the launcher; resolves when all has ended. The next life tells STOPPED of the tasks. */
+  /** Stops all tasks; resolves when their sandboxes have ended. The next life tells STOPPED of them. */
   async close(): Promise<void> {
     this.#closing = true;
     const running = [...this.#running.values()];
     for (const entry of running) this.#terminate(entry);
     await Promise.all(running.map(({ ended }) => ended.promise));
-    await this.#options.launcher.close();
   }
 
   /** The operation RunTask. */
@@ -309,7 +308,7 @@ export class Ecs {
       return;
     }
     const container = entry.task.containers[0];
-    if (container) container.exitCode = ending.exitCode;
+    if (container && ending.exitCode !== null) container.exitCode = ending.exitCode;
     this.#ended(entry, 'EssentialContainerExited', 'Essential container in task exited');
   }
 

@@ -41,11 +41,11 @@ export function launchCommand(
 export const exitCodeOf = (code: number | null, signal: NodeJS.Signals | null) =>
   code ?? 128 + (signal ? constants.signals[signal] : 0);
 
-/** Sends a signal to a process group, which may have ended. */
-export function signalGroup(leader: number | undefined, signal: NodeJS.Signals): void {
+/** Sends a signal to a process group, or to its leader alone; it may have ended. */
+export function signalGroup(leader: number | undefined, signal: NodeJS.Signals, leaderOnly = false): void {
   if (!leader) return;
   try {
-    process.kill(-leader, signal);
+    process.kill(leaderOnly ? leader : -leader, signal);
   } catch (error) {
     // It has ended already; macOS says so with EPERM.
     const { code } = error as NodeJS.ErrnoException;

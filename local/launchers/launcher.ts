@@ -23,8 +23,11 @@ export interface SandboxObserver {
   ended(ending: Ending): void;
 }
 
-/** How a sandbox ended: with an exit code, 128 and the signal's number if a signal ended it; or why it never began. */
-export type Ending = { exitCode: number } | { notStarted: string };
+/**
+ * How a sandbox ended: with an exit code, which is 128 and the signal's number if a signal ended it, and null if nobody
+ * saw it; or why it never began.
+ */
+export type Ending = { exitCode: number | null } | { notStarted: string };
 
 export interface LaunchedSandbox {
   /** Asks it to end. */

@@ -3,16 +3,20 @@ import { ConfigurationError } from '../../functions/service/errors.ts';
 import { describeByCommand, launchCommand } from './command.ts';
 import type { LaunchedSandbox, Launcher, SandboxDescription, SandboxObserver } from './launcher.ts';
 
-export interface ProcessOptions {
-  /** default: `python3` */
-  command?: string;
-  /** default: `-m sandbox` */
-  args?: string[];
+/** What the sandbox program is told of this machine. */
+export interface SandboxOptions {
   /** The folder of the Python package `sandbox`. */
   cwd: string;
   confinement: 'required' | 'unconfined';
   /** The folder for the working folders of attempts. default: the sandbox program's choice */
   workDir?: string;
+}
+
+export interface ProcessOptions extends SandboxOptions {
+  /** default: `python3` */
+  command?: string;
+  /** default: `-m sandbox` */
+  args?: string[];
 }
 
 export class ProcessLauncher implements Launcher {
@@ -32,8 +36,12 @@ export class ProcessLauncher implements Launcher {
 
   launch(_name: string, environment: Record<string, string>, observer: SandboxObserver): LaunchedSandbox {
     const { command = 'python3', args = ['-m', 'sandbox'], cwd } = this.#options;
-    const path = process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin';
-    const env = { PATH: path, LANG: 'C.UTF-8', ...environment, ...sandboxVariables(this.#options) };
+    const env = {
+      ...programEnvironment(),
+      ...environment,
+      ...sandboxVariables(this.#options),
+      SANDBOX_EXIT_WITH_PARENT: '1',
+    };
     return launchCommand({ command, args, cwd, env }, observer);
   }
 
@@ -43,9 +51,13 @@ export class ProcessLauncher implements Launcher {
   async close(): Promise<void> {}
 }
 
-/** What the sandbox program is told of this machine. */
-const sandboxVariables = ({ confinement, workDir }: ProcessOptions): Record<string, string> => ({
-  SANDBOX_EXIT_WITH_PARENT: '1',
+/** All that the sandbox program has of the runtime's environment. */
+export const programEnvironment = () => ({
+  PATH: process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
+  LANG: 'C.UTF-8',
+});
+
+export const sandboxVariables = ({ confinement, workDir }: SandboxOptions): Record<string, string> => ({
   SANDBOX_CONFINEMENT: confinement,
   ...(workDir && { SANDBOX_WORK_DIR: workDir }),
 });

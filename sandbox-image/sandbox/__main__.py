@@ -1,13 +1,17 @@
-"""`python3 -m sandbox` serves a mailbox; `python3 -m sandbox --describe` says what a sandbox is here."""
+"""`python3 -m sandbox` serves a mailbox, `python3 -m sandbox --nursery` as many as it is asked for;
+`python3 -m sandbox --describe` says what a sandbox is here.
+"""
 
 import argparse
 import json
+import os
 import platform
 import sys
+import tempfile
+from typing import NoReturn
 
-from sandbox import packages
+from sandbox import packages, supervisor, zygote_process
 from sandbox.settings import BadSetting
-from sandbox.supervisor import isolation_in_force, serve
 from sandbox.zygote_process import ZygoteLost
 
 
@@ -18,13 +22,16 @@ def main() -> int:
         action="store_true",
         help="print as JSON the isolation in force, Python's version, and packages with theirs",
     )
+    parser.add_argument(
+        "--nursery", action="store_true", help="fork a sandbox for each connection; says to which socket"
+    )
     arguments = parser.parse_args()
     if sys.platform != "linux":
         print("the sandbox program runs on Linux only; use its container image elsewhere", file=sys.stderr)
         return 1
     if arguments.describe:
         try:
-            isolation = isolation_in_force()
+            isolation = supervisor.isolation_in_force()
         except (BadSetting, ZygoteLost) as error:
             print(error, file=sys.stderr)
             return 1
@@ -35,7 +42,15 @@ def main() -> int:
         }
         print(json.dumps(described))
         return 0
-    return serve()
+    if arguments.nursery:
+        _become_nursery()
+    return supervisor.main()
+
+
+def _become_nursery() -> NoReturn:
+    home = tempfile.mkdtemp(prefix="sandbox-nursery-")
+    command = zygote_process.command("nursery", home=home)
+    os.execve(command[0], command, zygote_process.clean_environment(home))
 
 
 if __name__ == "__main__":

@@ -61,27 +61,19 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Confinement:
-    """What is the same for all attempts of a zygote; made once by `prepare`."""
+class Machine:
+    """What this machine offers, and what of it a program may read: the same for all sandboxes."""
 
-    required: bool
-    memory_bytes: int
     landlock_abi: int
     seccomp_program: bytes | None
     seccomp_missing: str
     own_uid_missing: str
-    keeps_reading: bool
     readable: Readable
-    shared_folders: tuple[str, ...]
-
-    @property
-    def has_own_uid(self) -> bool:
-        """Whether each attempt has a uid of its own."""
-        return self.required and not self.own_uid_missing
+    readable_by_all: bool
 
 
-def prepare(required: bool, memory_bytes: int, import_path: list[str], base: str) -> Confinement:
-    """Finds out what this machine offers. `base` is the folder that holds the working folders."""
+def look_around(import_path: list[str]) -> Machine:
+    """Finds out what this machine offers to a process like this one."""
     own_uid_missing = _why_no_own_uid()
     program, missing = None, ""
     try:
@@ -89,17 +81,41 @@ def prepare(required: bool, memory_bytes: int, import_path: list[str], base: str
     except seccomp.Unavailable as error:
         missing = str(error)
     found = readable.find(import_path)
-    landlock_abi = landlock.version()
-    return Confinement(
-        required=required,
-        memory_bytes=memory_bytes,
-        landlock_abi=landlock_abi,
+    return Machine(
+        landlock_abi=landlock.version(),
         seccomp_program=program,
         seccomp_missing=missing,
         own_uid_missing=own_uid_missing,
-        keeps_reading=not (all(map(_readable_by_all, found.granted)) and _passable_by_all(base)),
         readable=found,
-        shared_folders=() if landlock_abi or own_uid_missing else tuple(_writable_by_all()),
+        readable_by_all=all(map(_readable_by_all, found.granted)),
+    )
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What is the same for all attempts of a zygote; made once by `prepare`."""
+
+    machine: Machine
+    required: bool
+    memory_bytes: int
+    keeps_reading: bool
+    shared_folders: tuple[str, ...]
+
+    @property
+    def has_own_uid(self) -> bool:
+        """Whether each attempt has a uid of its own."""
+        return self.required and not self.machine.own_uid_missing
+
+
+def prepare(machine: Machine, required: bool, memory_bytes: int, base: str) -> Confinement:
+    """The confinement of one sandbox. `base` is the folder that holds its working folders."""
+    is_separate_by_uid_alone = not machine.landlock_abi and not machine.own_uid_missing
+    return Confinement(
+        machine=machine,
+        required=required,
+        memory_bytes=memory_bytes,
+        keeps_reading=not (machine.readable_by_all and _passable_by_all(base)),
+        shared_folders=tuple(_writable_by_all()) if is_separate_by_uid_alone else (),
     )
 
 
@@ -136,7 +152,7 @@ def enter(confinement: Confinement, folder: str, kept_fds: int, states: dict[str
     linux.die_with_parent(signal.SIGKILL)
     linux.hide_memory()
     if confinement.required:
-        readable.remember_listings(confinement.readable.unlisted)
+        readable.remember_listings(confinement.machine.readable.unlisted)
         states["landlock"] = _restrict_files(confinement, folder)
         states["seccomp"] = _restrict_calls(confinement)
         if not states["seccomp"].startswith("on"):
@@ -166,28 +182,28 @@ def _separate_user(confinement: Confinement, folder: str) -> str:
 
 
 def _may_keep_reading(confinement: Confinement) -> bool:
-    return confinement.landlock_abi > 0 and linux.has_capability(_CAP_DAC_READ_SEARCH)
+    return confinement.machine.landlock_abi > 0 and linux.has_capability(_CAP_DAC_READ_SEARCH)
 
 
 def _same_user(confinement: Confinement) -> str:
     _set_capabilities(0)
-    return f"off: {confinement.own_uid_missing}"
+    return f"off: {confinement.machine.own_uid_missing}"
 
 
 def _restrict_files(confinement: Confinement, folder: str) -> str:
-    if confinement.landlock_abi:
-        read_only = (*_SYSTEM_PATHS, *confinement.readable.granted, f"/proc/{os.getpid()}/maps")
-        landlock.restrict(confinement.landlock_abi, read_only, _WRITABLE_DEVICES, folder)
-        return f"on (ABI {confinement.landlock_abi})"
-    if confinement.own_uid_missing:
+    if confinement.machine.landlock_abi:
+        read_only = (*_SYSTEM_PATHS, *confinement.machine.readable.granted, f"/proc/{os.getpid()}/maps")
+        landlock.restrict(confinement.machine.landlock_abi, read_only, _WRITABLE_DEVICES, folder)
+        return f"on (ABI {confinement.machine.landlock_abi})"
+    if confinement.machine.own_uid_missing:
         return "off: this kernel has no Landlock; files of the same user can be read"
     return "off: this kernel has no Landlock; the separate uid guards files"
 
 
 def _restrict_calls(confinement: Confinement) -> str:
-    if confinement.seccomp_program is None:
-        return f"off: {confinement.seccomp_missing}"
-    seccomp.load(confinement.seccomp_program)
+    if confinement.machine.seccomp_program is None:
+        return f"off: {confinement.machine.seccomp_missing}"
+    seccomp.load(confinement.machine.seccomp_program)
     return "on"
 
 

@@ -17,7 +17,7 @@ import os
 import time
 from dataclasses import dataclass
 
-from sandbox import artifacts, linux
+from sandbox import artifacts, linux, processes
 from sandbox.log import log
 
 LARGEST_FOLDER = 256 * 1024 * 1024  # bytes
@@ -35,9 +35,9 @@ _CAP_SYS_ADMIN = 21
 class Disk:
     """Makes and removes working folders. `layer` tells how they are bounded."""
 
-    def __init__(self) -> None:
-        """Takes mounts of its own, if it may: to be called while the process has one thread."""
-        self._mounts = _can_mount() and _take_mounts()
+    def __init__(self, take_mounts: bool) -> None:
+        """Takes mounts of its own where `can_mount` says so: while the process has one thread."""
+        self._mounts = take_mounts and _take_mounts()
         megabytes = LARGEST_FOLDER // 2**20
         self.layer = (
             f"on (a file system of its own for {megabytes} MB)"
@@ -128,9 +128,12 @@ def _used(folder: str) -> _Used:
     )
 
 
-def _can_mount() -> bool:
-    """Tries it in a process that ends with the try: half of it cannot be taken back."""
-    pid = os.fork()
+def can_mount() -> bool:
+    """Whether a process like this one can have mounts of its own.
+
+    Tries it in a process that ends with the try: half of it cannot be taken back.
+    """
+    pid = processes.fork()
     if pid == 0:
         try:
             if _take_mounts():

@@ -8,6 +8,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
 PR_SET_SECCOMP = 22
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -36,6 +37,16 @@ def prctl(option: int, argument: int, pointer: int = 0) -> None:
 def hide_memory() -> None:
     """Makes this process unreadable (memory, environment, descriptors) for others of its user."""
     prctl(PR_SET_DUMPABLE, 0)
+
+
+def show_memory() -> None:
+    """Takes `hide_memory` back: what is hidden cannot write to its own files in /proc, either."""
+    prctl(PR_SET_DUMPABLE, 1)
+
+
+def name_process(name: str) -> None:
+    """Names this process for lists of processes; at most 15 characters."""
+    check(libc.prctl(PR_SET_NAME, name.encode()), "prctl(PR_SET_NAME)")
 
 
 def adopt_orphans() -> None:

@@ -1,8 +1,9 @@
-"""What the supervisor is told by its environment: read once, then wiped from it and from memory."""
+"""What the supervisor is told: by a launcher, or by its environment, which is read once and then wiped."""
 
 import ctypes
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sandbox import linux
@@ -37,7 +38,12 @@ class Settings:
     @staticmethod
     def take_from_environment() -> "Settings":
         """Reads the variables and removes them; raises BadSetting. The manifest URL may be empty here."""
-        values = {name: _take(name) for name in _NAMES}
+        return Settings.of({name: _take(name) for name in _NAMES})
+
+    @staticmethod
+    def of(variables: Mapping[str, str]) -> "Settings":
+        """The same of variables that are in no environment; others than the known ones are passed over."""
+        values = {name: variables.get(name, "") for name in _NAMES}
         memory = values["SANDBOX_MEMORY_MB"] or str(MEMORY_MB)
         if not re.fullmatch(r"[0-9]{1,9}", memory) or not LEAST_MEMORY_MB <= int(memory) <= MOST_MEMORY_MB:
             raise BadSetting(

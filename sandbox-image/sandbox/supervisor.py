@@ -1,7 +1,10 @@
 """The life of a sandbox.
 
-    read the environment, wipe it ─► manifest ─► zygote up, first attempt prepared ─► ready.json
+    learn the settings ─► manifest ─► zygote up, first attempt prepared ─► ready.json
     then for each job:  started ─► run (output chunks) ─► artifacts ─► result ─► prepare the next attempt
+
+The settings come from its environment, which it wipes, or, where it is a fork of the nursery's template, from
+who asked for it (nursery.py).
 
 It ends with exit code 0 on SIGTERM, SIGINT or an exit job, at any point and within a second: everything that
 it started is killed and its folders are removed. It ends with 1 when there can be no more jobs: the settings
@@ -26,10 +29,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 from typing import NoReturn
 
-from sandbox import artifacts, linux, processes, result
+from sandbox import artifacts, linux, processes, result, zygote_process
 from sandbox.artifacts import Harvest, upload_name
 from sandbox.attempt import Attempt, Ending
-from sandbox.disk import Disk
+from sandbox.disk import Disk, can_mount
 from sandbox.jobs import BadJob, Job
 from sandbox.log import log
 from sandbox.mailbox import MailboxError, MailboxLost, Uploads, fetch_manifest
@@ -37,35 +40,43 @@ from sandbox.result import Result
 from sandbox.settings import BadSetting, Settings
 from sandbox.source import CODE_FILE
 from sandbox.watcher import Watcher
-from sandbox.zygote_process import ZygoteLost, ZygoteProcess
+from sandbox.zygote_process import Newborn, ZygoteLost, ZygoteProcess
 
 POLICIES = frozenset({"strict", "standard"})
 INSIST_SECONDS = 0.05
 NO_POLICY = "none"  # accepted only where the settings switch the policy check off
 
 
-def serve() -> int:
+def main() -> int:
     """Serves the mailbox that the environment names; returns an exit code unless a signal ends it first."""
     started_at = time.monotonic()
-    disk = Disk()
+    linux.name_process("sandbox")
+    disk = Disk(can_mount())
     linux.hide_memory()
     linux.adopt_orphans()
     try:
         settings = Settings.take_from_environment()
-        if not settings.manifest_url:
-            raise BadSetting("MANIFEST_URL is missing")
     except BadSetting as error:
         log("error", str(error))
         return 1
     if settings.exit_with_parent:
         linux.die_with_parent(signal.SIGTERM)
-    _Supervisor(settings, disk, _make_base(settings)).serve(started_at)
+    return serve(settings, disk, None, started_at)
+
+
+def serve(settings: Settings, disk: Disk, zygote: Newborn | None, started_at: float) -> int:
+    """Serves the mailbox of the settings, with this zygote first, if there is one already."""
+    if not settings.manifest_url:
+        log("error", "MANIFEST_URL is missing")
+        return 1
+    _Supervisor(settings, disk, zygote, _make_base(settings)).serve(started_at)
 
 
 class _Supervisor:
     """Serves one mailbox until it is told to end. `base` is its own folder, gone when it ends."""
 
-    def __init__(self, settings: Settings, disk: Disk, base: str) -> None:
+    def __init__(self, settings: Settings, disk: Disk, newborn: Newborn | None, base: str) -> None:
+        self._newborn = newborn
         self._settings = settings
         self._disk = disk
         self._base = base
@@ -176,7 +187,9 @@ class _Supervisor:
     def _prepare(self) -> Attempt:
         """The attempt that waits for a job; starts what is missing for it. Raises ZygoteLost."""
         if self._zygote is None:
-            self._zygote = ZygoteProcess(self._settings, self._base, preload=True)
+            newborn = self._newborn or zygote_process.start(self._base, libraries=True)
+            self._newborn = None
+            self._zygote = ZygoteProcess(newborn, self._settings, self._base)
         if self._prepared is None:
             self._prepared = Attempt(self._zygote, self._disk, f"{self._base}/{next(self._numbers)}")
         return self._prepared
@@ -250,12 +263,12 @@ class _Supervisor:
 
 def isolation_in_force() -> dict[str, str]:
     """Confines a process as an attempt would be: each layer's state. Raises BadSetting, ZygoteLost."""
-    disk = Disk()
+    disk = Disk(can_mount())
     linux.adopt_orphans()
     settings = Settings.take_from_environment()
     base = _make_base(settings)
     try:
-        zygote = ZygoteProcess(settings, base, preload=False)
+        zygote = ZygoteProcess(zygote_process.start(base, libraries=False), settings, base)
         isolation, _ = Attempt(zygote, disk, f"{base}/1").isolation()
         zygote.end()
         return {**isolation, "disk": disk.layer}

@@ -1,8 +1,10 @@
 """The process that attempts are forked from.
 
-It is started by exec with a clean environment, loads what programs commonly import, and then serves the
-supervisor over one socket until that closes:
+It comes into being with a clean environment, by exec (zygote_process.py) or as a fork of the nursery's
+template, with what programs commonly import loaded. Then it serves the supervisor over one socket until that
+closes:
 
+    {"do": "serve", …}   the settings, once and first: see `serve`
     {"do": "fork", "folder": path} with descriptors [output, channel, trace]  ─►  forks a child
     {"do": "signal"}   ─►  SIGUSR1 to the child: it writes where it is to its trace descriptor
     {"do": "kill"}     ─►  SIGKILL to the child and its session
@@ -25,12 +27,12 @@ import selectors
 import signal
 import socket
 import traceback
-import warnings
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sandbox import confinement, figures, harness, linux, one_process, packages, processes
 from sandbox.channel import HARNESS_BROKEN
-from sandbox.confinement import Confinement
+from sandbox.confinement import Confinement, Machine
 from sandbox.pristine import Pristine
 
 CHANNEL_FD, TRACE_FD = 3, 4  # a child's descriptors above 0 (/dev/null), 1 and 2 (output)
@@ -44,31 +46,63 @@ _STANDARD_LIBRARY = """
 """.split()
 
 
-def main(settings: dict[str, Any]) -> NoReturn:
-    """Runs the zygote; `settings` come from `zygote_client.py`."""
-    control = socket.socket(fileno=settings["control_fd"])
+@dataclass(frozen=True)
+class Preloaded:
+    """What is loaded and known before the settings are: the same for all zygotes of a machine."""
+
+    import_path: list[str]
+    machine: Machine
+    pristine: Pristine
+    packages: list[str]
+
+
+def preload(import_path: list[str], *, libraries: bool) -> Preloaded:
+    """Loads what programs commonly import and finds out what the machine offers.
+
+    `libraries` False leaves the libraries out.
+    """
+    one_process.use_locks_of_threads()
+    if libraries:
+        _preload()
+    preloaded = Preloaded(
+        import_path, confinement.look_around(import_path), Pristine(), list(packages.installed())
+    )
+    gc.collect()
+    gc.freeze()
+    return preloaded
+
+
+def main(arguments: dict[str, Any]) -> NoReturn:
+    """Runs a zygote that was started by exec; `arguments` come from `zygote_process.py`."""
+    linux.name_process("sandbox-zygote")
+    preloaded = preload(arguments["import_path"], libraries=arguments["libraries"])
+    serve(socket.socket(fileno=arguments["control_fd"]), preloaded)
+
+
+def serve(control: socket.socket, preloaded: Preloaded) -> NoReturn:
+    """Serves the supervisor at the other end of `control`; the process has this one thread and no child."""
     _prefer_being_killed()
     linux.hide_memory()
     linux.adopt_orphans()
-    one_process.use_locks_of_threads()
-    if settings["preload"]:
-        _preload()
+    told = control.recv(65536)
+    if not told:
+        os._exit(0)
+    settings = json.loads(told)
     rules = confinement.prepare(
-        settings["confinement_required"], settings["memory_bytes"], settings["import_path"], settings["base"]
+        preloaded.machine, settings["confinement_required"], settings["memory_bytes"], settings["base"]
     )
-    pristine = Pristine()
-    gc.collect()
-    gc.freeze()
     _tell(
         control,
         event="up",
         python=platform.python_version(),
-        packages=list(packages.installed()),
+        packages=preloaded.packages,
         resident_bytes=_resident_bytes(),
         has_own_uid=rules.has_own_uid,
     )
     _Zygote(
-        control, rules, harness.Settings(settings["import_path"], settings["policy_check"], pristine)
+        control,
+        rules,
+        harness.Settings(preloaded.import_path, settings["policy_check"], preloaded.pristine),
     ).serve()
 
 
@@ -110,9 +144,7 @@ class _Zygote:
             processes.end_session(self._child)
 
     def _fork(self, folder: str, fds: list[int]) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # a library's idle threads are no danger here
-            self._child = os.fork()
+        self._child = processes.fork()
         if self._child == 0:
             try:
                 _be_child(self._rules, self._settings, folder, fds)
@@ -138,6 +170,7 @@ class _Zygote:
 
 
 def _be_child(rules: Confinement, settings: harness.Settings, folder: str, fds: list[int]) -> NoReturn:
+    linux.name_process("sandbox-attempt")
     null = os.open(os.devnull, os.O_RDONLY)
     output, channel, trace = fds
     out_of_the_way = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (null, output, output, channel, trace)]

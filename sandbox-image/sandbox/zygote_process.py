@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from sandbox import processes
 from sandbox.log import log
@@ -17,9 +17,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START_SECONDS = 120.0
 _NONSENSE = "the process that attempts are forked from talks nonsense"
 _BOOTSTRAP = (
-    "import json, sys; settings = json.loads(sys.argv[1]); "
-    "sys.path[:] = [settings['root'], *settings['import_path']]; "
-    "from sandbox import zygote; zygote.main(settings)"
+    "import json, sys; arguments = json.loads(sys.argv[1]); "
+    "sys.path[:] = [arguments['root'], *arguments['import_path']]; "
+    "from sandbox import {module}; {module}.main(arguments)"
 )
 
 
@@ -37,39 +37,31 @@ class Abilities:
     has_own_uid: bool
 
 
+@dataclass(frozen=True)
+class Newborn:
+    """A zygote that has not been told its settings: its control, and what it complains of."""
+
+    control: socket.socket
+    stderr: IO[bytes]
+
+
 class ZygoteProcess:
     """One zygote. `control` is ready to be read when it says something or has died."""
 
-    def __init__(self, settings: Settings, base: str, *, preload: bool) -> None:
-        """Starts it and waits until it is up. `base` is the folder that holds the working folders.
-
-        `preload` False leaves out the libraries: quicker, for one look at the isolation.
-        """
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        import_path = [path for path in sys.path if path and os.path.realpath(path) != os.path.realpath(ROOT)]
-        self.import_path = [os.path.abspath(path) for path in import_path]
-        arguments = {
-            "root": ROOT,
-            "import_path": self.import_path,
-            "control_fd": theirs.fileno(),
-            "base": base,
-            "confinement_required": settings.confinement_required,
-            "memory_bytes": settings.memory_bytes,
-            "policy_check": settings.policy_check,
-            "preload": preload,
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-X", "utf8", "-c", _BOOTSTRAP, json.dumps(arguments)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=_clean_environment(base),
-            cwd="/",
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
+    def __init__(self, newborn: Newborn, settings: Settings, base: str) -> None:
+        """Waits until it is up. `base` is the folder that holds the working folders. Raises ZygoteLost."""
+        self.control = newborn.control
+        self.import_path = import_path()
+        threading.Thread(target=_pass_on_warnings, args=[newborn.stderr], daemon=True).start()
+        self.order(
+            {
+                "do": "serve",
+                "base": base,
+                "confinement_required": settings.confinement_required,
+                "memory_bytes": settings.memory_bytes,
+                "policy_check": settings.policy_check,
+            }
         )
-        theirs.close()
-        threading.Thread(target=self._pass_on_warnings, daemon=True).start()
         self.abilities = self._wait_until_up()
 
     def order(self, order: dict[str, Any], fds: list[int] | None = None) -> None:
@@ -109,8 +101,6 @@ class ZygoteProcess:
 
     def end(self) -> None:
         """Kills it and whatever is left of its attempts."""
-        self._process.kill()
-        self._process.wait()
         processes.end_children()
         self.control.close()
 
@@ -123,15 +113,43 @@ class ZygoteProcess:
         self.control.settimeout(None)
         return Abilities(said["python"], said["packages"], said["resident_bytes"], said["has_own_uid"])
 
-    def _pass_on_warnings(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as stderr:
-            for line in stderr:
-                log("warning", line.decode("utf-8", "replace").rstrip(), source="zygote")
+
+def start(base: str, *, libraries: bool) -> Newborn:
+    """Starts a zygote by exec. `base` is the folder that holds the working folders.
+
+    `libraries` False leaves out the libraries: quicker, for one look at the isolation.
+    """
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            command("zygote", control_fd=theirs.fileno(), libraries=libraries),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=clean_environment(base),
+            cwd="/",
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+    process.returncode = 0  # processes.py waits for it
+    assert process.stderr is not None
+    return Newborn(control, process.stderr)
 
 
-def _clean_environment(base: str) -> dict[str, str]:
-    """Nothing of the supervisor's environment, but where the user's libraries keep their caches."""
+def command(module: str, **arguments: object) -> list[str]:
+    """The command that runs `main(arguments)` of a module here, in a Python that no environment adds to."""
+    known = {"root": ROOT, "import_path": import_path(), **arguments}
+    return [sys.executable, "-I", "-X", "utf8", "-c", _BOOTSTRAP.format(module=module), json.dumps(known)]
+
+
+def import_path() -> list[str]:
+    """Where programs find what they import, without this program's own folder."""
+    root = os.path.realpath(ROOT)
+    return [os.path.abspath(path) for path in sys.path if path and os.path.realpath(path) != root]
+
+
+def clean_environment(base: str) -> dict[str, str]:
+    """Nothing of this process's environment, but where the user's libraries keep their caches."""
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -146,3 +164,9 @@ def _clean_environment(base: str) -> dict[str, str]:
     if os.access(matplotlib, os.W_OK):
         environment["MPLCONFIGDIR"] = matplotlib
     return environment
+
+
+def _pass_on_warnings(stderr: IO[bytes]) -> None:
+    with stderr:
+        for line in stderr:
+            log("warning", line.decode("utf-8", "replace").rstrip(), source="zygote")

@@ -1,4 +1,8 @@
-"""A real supervisor process with a mailbox of its own, for tests."""
+"""A real sandbox with a mailbox of its own, for tests.
+
+With SANDBOX_LAUNCHER=nursery in the environment each is a fork of a template instead of a process that is
+started.
+"""
 
 import contextlib
 import itertools
@@ -14,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mailbox_server import Mailbox
+from nursery_process import Nursery, NurserySandbox
 from sandbox import landlock
 from sandbox.artifacts import upload_name
 from sandbox.disk import LARGEST_FOLDER
@@ -21,13 +26,18 @@ from sandbox.disk import LARGEST_FOLDER
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
 NOBODY_NEEDS = "needs root, a Python that every user can read, and Landlock"
+OF_NURSERY = os.environ.get("SANDBOX_LAUNCHER", "process") == "nursery"
 _PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'sandbox'])"
 
 
-class SandboxProcess:
-    """`python3 -m sandbox` as the runtime starts it; the policy check is off unless `policy_check`.
+_nursery: list[Nursery] = []  # of the sandboxes that ask for nothing special, once it is needed
 
-    `through_parent` starts it by a process in between, which then is `process`.
+
+class SandboxProcess:
+    """A sandbox as the runtime starts it; the policy check is off unless `policy_check`.
+
+    `through_parent` starts it by a process in between, which then is `process`; never of the nursery.
+    `nursery` has it be a fork of that one.
     `without` names what the machine is to lack, see `without.py`.
     `as_nobody` (only for root) runs it without privileges, with a Python that every user can read, as
     `for_all` does for root.
@@ -40,6 +50,7 @@ class SandboxProcess:
         for_all: bool = False,
         policy_check: bool = False,
         through_parent: bool = False,
+        nursery: Nursery | None = None,
         without: tuple[str, ...] = (),
         expires_in: float = 3600,
         **environment: str,
@@ -60,24 +71,43 @@ class SandboxProcess:
         if without:
             shutil.copy(Path(__file__).parent / "without.py", self.work_dir)
             program = [f"{self.work_dir}/without.py", ",".join(without), *program]
-        self.process = subprocess.Popen(
-            [python, *program],
-            cwd=source,
-            env={
+        variables = {
+            "MANIFEST_URL": self.mailbox.manifest_url,
+            "SANDBOX_WORK_DIR": f"{self.work_dir}/work" if as_nobody else self.work_dir,
+            "SANDBOX_POLICY_CHECK": "on" if policy_check else "off",
+            "SANDBOX_MEMORY_MB": "256",
+            **environment,
+        }
+        python_path = variables.pop("PYTHONPATH", None)
+        options: dict[str, Any] = {
+            "cwd": source,
+            "env": {
                 "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
                 "LANG": "C.UTF-8",
-                "MANIFEST_URL": self.mailbox.manifest_url,
-                "SANDBOX_WORK_DIR": f"{self.work_dir}/work" if as_nobody else self.work_dir,
-                "SANDBOX_POLICY_CHECK": "on" if policy_check else "off",
-                "SANDBOX_MEMORY_MB": "256",
-                **environment,
+                **({} if python_path is None else {"PYTHONPATH": python_path}),
             },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            user=NOBODY if as_nobody else None,
-            group=NOBODY if as_nobody else None,
-            extra_groups=[] if as_nobody else None,
-        )
+            "user": NOBODY if as_nobody else None,
+            "group": NOBODY if as_nobody else None,
+            "extra_groups": [] if as_nobody else None,
+        }
+        self.process: subprocess.Popen[bytes] | NurserySandbox
+        self._own_nursery: Nursery | None = None
+        if nursery is not None:
+            self.process = nursery.launch(variables)
+            return
+        if not OF_NURSERY or through_parent:
+            options["env"] |= variables
+            self.process = subprocess.Popen(
+                [python, *program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options
+            )
+            return
+        if as_nobody or for_all or without or python_path is not None:
+            self._own_nursery = nursery = Nursery([python, *program], **options)
+        else:
+            if not _nursery:
+                _nursery.append(Nursery([python, *program], **options))
+            nursery = _nursery[0]
+        self.process = nursery.launch(variables)
 
     def ready(self) -> dict[str, Any]:
         """What the sandbox tells of itself when it is up."""
@@ -122,6 +152,8 @@ class SandboxProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         output = self.process.communicate(timeout=10)[0]
+        if self._own_nursery is not None:
+            self._own_nursery.end()
         shutil.rmtree(self.work_dir)
         self.mailbox.close()
         return [json.loads(line) for line in output.splitlines()]

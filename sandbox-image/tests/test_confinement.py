@@ -321,7 +321,7 @@ class MissingFilterTest(unittest.TestCase):
             "import os, tempfile\n"
             "from sandbox import confinement\n"
             "base = tempfile.mkdtemp(); os.chmod(base, 0o711); states = {}\n"
-            "rules = confinement.prepare(True, 2 ** 28, [], base)\n"
+            "rules = confinement.prepare(confinement.look_around([]), True, 2 ** 28, base)\n"
             "pid = os.fork()\n"
             "if pid == 0:\n"
             "    try: confinement.enter(rules, base + '/1', 3, states)\n"

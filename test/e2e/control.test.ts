@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Execution } from '../../functions/execution/execution.ts';
 import { config } from '../../functions/service/config.ts';
 import { python } from '../support/model-server.ts';
-import { children, descendants } from '../support/processes.ts';
+import { descendants } from '../support/processes.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
 import { runResult } from '../support/run-result.ts';
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => product.close());
 
-const sandboxes = () => children(process.pid).filter(({ command }) => command.includes('-m sandbox'));
+const sandboxes = () => descendants(process.pid).filter(({ name }) => name === 'sandbox');
 const running = () => sandboxes().flatMap(({ pid }) => descendants(pid));
 
 const LOOPS = python('import time\nprint("begun", flush=True)\nwhile True:\n    time.sleep(0.01)');

@@ -1,10 +1,10 @@
 /** Parts of a sandbox are killed or stopped while a program runs in it: that is no fault of the program. */
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ExecutionEvent } from '../../functions/events/events.ts';
 import { python } from '../support/model-server.ts';
+import { descendants } from '../support/processes.ts';
 import { type Product, startProduct } from '../support/product.ts';
 
 let product: Product;
@@ -14,25 +14,10 @@ beforeAll(async () => {
 afterAll(() => product.close());
 
 /** The processes that this one's sandboxes consist of. */
-async function processes(): Promise<{ supervisors: number[]; zygotes: number[] }> {
-  const all = await Promise.all(
-    (await readdir('/proc'))
-      .filter((name) => /^\d+$/.test(name))
-      .map(async (pid) => {
-        const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-        const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-        const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-        return { pid: Number(pid), parent: Number(parent), command, isGone: state === 'Z' };
-      }),
-  );
-  const alive = all.filter(({ isGone }) => !isGone);
-  const supervisors = alive
-    .filter(({ parent, command }) => parent === process.pid && command.includes('-m\0sandbox'))
-    .map(({ pid }) => pid);
-  const zygotes = alive
-    .filter(({ parent, command }) => supervisors.includes(parent) && command.includes('zygote'))
-    .map(({ pid }) => pid);
-  return { supervisors, zygotes };
+function processes(): { supervisors: number[]; zygotes: number[] } {
+  const all = descendants(process.pid);
+  const named = (name: string) => all.filter((one) => one.name === name).map(({ pid }) => pid);
+  return { supervisors: named('sandbox'), zygotes: named('sandbox-zygote') };
 }
 
 const signal = async (pids: number[], name: NodeJS.Signals) => {
@@ -51,9 +36,9 @@ test.each(['zygotes', 'supervisors'] as const)(
     const execution = await product.start({ prompt, max_retries: 1 });
     const follower = product.follow(execution);
     await follower.seen(begun(1));
-    await signal((await processes())[part], 'SIGKILL');
+    await signal(processes()[part], 'SIGKILL');
     await follower.seen(begun(2));
-    await signal((await processes())[part], 'SIGKILL');
+    await signal(processes()[part], 'SIGKILL');
     await follower.ended;
     follower.close();
     const ended = await product.get(execution.execution_id);
@@ -71,7 +56,7 @@ test('a program that is in a sandbox each time that one dies has failed, and the
   const follower = product.follow(execution);
   for (const run of [1, 2, 3]) {
     await follower.seen(begun(run));
-    await signal((await processes()).supervisors, 'SIGKILL');
+    await signal(processes().supervisors, 'SIGKILL');
   }
   await follower.ended;
   follower.close();
@@ -88,7 +73,7 @@ test('a supervisor that is stopped for longer than the time limit is no time-out
   const execution = await product.start({ prompt: 'Stopped', timeout: 3, max_retries: 1 });
   const follower = product.follow(execution);
   await follower.seen(begun(1));
-  const { supervisors } = await processes();
+  const { supervisors } = processes();
   await signal(supervisors, 'SIGSTOP');
   await promisify(execFile)('sleep', ['4']);
   await signal(supervisors, 'SIGCONT');

@@ -5,6 +5,8 @@ export interface RunningProcess {
   pid: number;
   /** with its arguments */
   command: string;
+  /** What it calls itself: `sandbox`, `sandbox-zygote` and `sandbox-attempt` are the parts of a sandbox. */
+  name: string;
 }
 
 /** The living children of `parent`. */
@@ -13,7 +15,11 @@ export function children(parent: number): RunningProcess[] {
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter((pid) => parentOf(pid) === parent)
-    .map((pid) => ({ pid, command: read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ') }));
+    .map((pid) => ({
+      pid,
+      command: read(`/proc/${pid}/cmdline`).replaceAll('\0', ' '),
+      name: read(`/proc/${pid}/comm`).trim(),
+    }));
 }
 
 export const descendants = (parent: number): RunningProcess[] =>

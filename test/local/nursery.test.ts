@@ -1,0 +1,155 @@
+/** Sandboxes that are forks of a template, and what becomes of them when that is gone: real sandboxes, without a mailbox. */
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Ending, LaunchedSandbox } from '../../local/launchers/launcher.ts';
+import { NurseryLauncher, type NurseryOptions } from '../../local/launchers/nursery.ts';
+import { findPython } from '../../local/python.ts';
+import { children, descendants, isAlive } from '../support/processes.ts';
+import { Inbox, temporaryFolder } from './support.ts';
+
+const SANDBOX_IMAGE = path.join(import.meta.dirname, '../../sandbox-image');
+/** Where nobody answers: a sandbox asks again for a minute. */
+const ENVIRONMENT = { MANIFEST_URL: 'http://127.0.0.1:9/' };
+const python = await findPython();
+
+let launcher: NurseryLauncher;
+let logged: Inbox<string>;
+const launched: LaunchedSandbox[] = [];
+
+function start(options: Partial<NurseryOptions> = {}) {
+  logged = new Inbox();
+  const log: NurseryOptions['log'] = (_level, message) => logged.put(message);
+  launcher = new NurseryLauncher({ python, cwd: SANDBOX_IMAGE, confinement: 'required', log, ...options });
+}
+afterEach(async () => {
+  for (const sandbox of launched.splice(0)) sandbox.kill();
+  await launcher.close();
+});
+
+function launch(environment: Record<string, string> = ENVIRONMENT) {
+  const said = new Inbox<string | Ending>();
+  const sandbox = launcher.launch('one', environment, {
+    started: () => said.put('started'),
+    logged: (line) => said.put(line),
+    ended: (ending) => said.put(ending),
+  });
+  launched.push(sandbox);
+  const ended = said.next((word) => typeof word !== 'string');
+  return { sandbox, said, started: said.next((word) => word === 'started'), ended };
+}
+
+const all = () => descendants(process.pid).filter(({ name }) => name.startsWith('sandbox'));
+const templates = () => all().filter(({ name }) => name === 'sandbox-nursery');
+const sandboxes = () => all().filter(({ name }) => name === 'sandbox');
+const forks = () => sandboxes().filter(({ command }) => command.includes('nursery'));
+/** Those that were started as processes of their own. */
+const processes = () => sandboxes().filter(({ command }) => !command.includes('nursery'));
+
+/** A sandbox that is a fork, so that the template is there. */
+async function up() {
+  const first = launch();
+  await first.started;
+  expect([forks().length, processes().length]).toEqual([1, 0]);
+  return first;
+}
+
+describe('a sandbox of the nursery', () => {
+  test('is a fork of the template, tells what it logs and its exit code, and is asked to end before it is killed', async () => {
+    start();
+    const [asked, killed, bad] = [
+      await up(),
+      launch(),
+      launch({ ...ENVIRONMENT, SANDBOX_MEMORY_MB: 'many' }),
+    ];
+    asked.sandbox.stop();
+    expect(await asked.ended).toEqual({ exitCode: 0 });
+    expect(asked.said.items).toContainEqual(expect.stringContaining('told to end'));
+    await killed.started;
+    killed.sandbox.kill();
+    expect(await killed.ended).toEqual({ exitCode: 137 });
+    expect(await bad.ended).toEqual({ exitCode: 1 });
+    expect(bad.said.items).toContainEqual(expect.stringContaining('SANDBOX_MEMORY_MB must be'));
+    await expect.poll(sandboxes).toEqual([]);
+  });
+
+  test('that is stopped before it is there never lives', async () => {
+    start();
+    const { sandbox, ended } = launch();
+    sandbox.stop();
+    // It may have been forked by then, and not have heard of its work.
+    expect([{ exitCode: 0 }, { exitCode: 143 }]).toContainEqual(await ended);
+    await expect.poll(sandboxes).toEqual([]);
+  });
+
+  test('ends with the launcher, as does the template', async () => {
+    start();
+    await up();
+    const there = all();
+    for (const sandbox of launched.splice(0)) sandbox.stop();
+    await launcher.close();
+    await expect.poll(() => there.filter(({ pid }) => isAlive(pid))).toEqual([]);
+  });
+});
+
+describe('without the template', () => {
+  test('killed: its sandboxes live on, others are started as processes until a new one is up', async () => {
+    start();
+    const before = await up();
+    const [{ pid } = { pid: 0 }] = forks();
+    process.kill(templates()[0]?.pid ?? 0, 'SIGKILL');
+    await logged.next((message) => message.includes('template'));
+    await launch().started;
+    await expect.poll(() => processes().length).toBe(1);
+    expect(isAlive(pid)).toBe(true);
+    before.sandbox.stop();
+    // Nobody has seen with what.
+    expect(await before.ended).toEqual({ exitCode: null });
+    expect(isAlive(pid)).toBe(false);
+    await expect.poll(() => templates().length, { timeout: 10_000 }).toBe(1);
+    await launch().started;
+    expect([forks().length, processes().length]).toEqual([1, 1]);
+  });
+
+  test('killed while sandboxes wait for it to come up: they are started as processes', async () => {
+    start();
+    const waiting = [launch(), launch()];
+    process.kill(
+      children(process.pid).find(({ command }) => command.includes('nursery'))?.pid ?? 0,
+      'SIGKILL',
+    );
+    for (const { started } of waiting) await started;
+    await expect.poll(() => processes().length).toBe(2);
+  });
+
+  test('that hangs: it is killed, and what waits for it is started as a process', async () => {
+    start({ forkTimeout: 300 });
+    await up();
+    const [{ pid } = { pid: 0 }] = templates();
+    process.kill(pid, 'SIGSTOP');
+    await launch().started;
+    await expect.poll(() => processes().length).toBe(1);
+    expect(isAlive(pid)).toBe(false);
+  });
+
+  test('that cannot come up: everything is started as a process', async () => {
+    const script = path.join(temporaryFolder(), 'python3');
+    writeFileSync(
+      script,
+      `#!/bin/sh\ncase "$*" in *--nursery*) echo broken >&2; exit 3;; esac\nexec ${python} "$@"\n`,
+      {
+        mode: 0o755,
+      },
+    );
+    start({ python: script });
+    await launch().started;
+    expect(logged.items).toContain('broken');
+    await launch().started;
+    await expect.poll(() => processes().length).toBe(2);
+  });
+
+  test('nor a Python: the sandbox says why it was not started', async () => {
+    start({ python: '/does/not/exist' });
+    expect(await launch().ended).toEqual({ notStarted: expect.stringContaining('/does/not/exist') });
+  });
+});
