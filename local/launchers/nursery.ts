@@ -151,7 +151,8 @@ class Template {
       group = undefined;
       observer.ended({ exitCode });
     };
-    createInterface({ input: connection }).on('line', (line) => {
+    const lines = createInterface({ input: connection });
+    lines.on('line', (line) => {
       const word = wordIn(line);
       if (word?.pid !== undefined) {
         clearTimeout(giveUp);
@@ -164,7 +165,7 @@ class Template {
       } else if (word?.exit_code !== undefined) end(word.exit_code);
       else if (line) observer.logged(line);
     });
-    connection.on('error', () => {}); // it closes
+    for (const source of [connection, lines]) source.on('error', () => {}); // it closes
     connection.once('close', () => {
       clearTimeout(giveUp);
       resolve(null); // unless there has been one

@@ -21,12 +21,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--report", type=Path)
     parser.add_argument(
-        "pattern", nargs="?", default="test_*.py", help="files to run, such as test_policy*.py"
+        "patterns", nargs="*", default=["test_*.py"], help="files to run, such as test_policy*.py"
     )
     arguments = parser.parse_args()
     here = Path(__file__).resolve().parent
     sys.path.insert(0, str(here.parent))
-    suite = unittest.defaultTestLoader.discover(str(here), pattern=arguments.pattern, top_level_dir=str(here))
+    load = unittest.defaultTestLoader.discover
+    suite = unittest.TestSuite(load(str(here), one, str(here)) for one in arguments.patterns)
     result = unittest.TextTestRunner(resultclass=CountingResult, verbosity=1).run(suite)
     failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
     counts = {"passed": result.passed, "failed": failed, "skipped": len(result.skipped)}

@@ -108,12 +108,13 @@ class NurseryTest(unittest.TestCase):
 
     def test_exit_code_and_log_are_told(self) -> None:
         sandbox, killed, bad = self.sandbox(), self.sandbox(), self.sandbox(SANDBOX_MEMORY_MB="many")
-        sandbox.ready()
+        sandbox.run("print(1)")
         killed.ready()
         killed.process.kill()
         sandbox.process.send_signal(signal.SIGTERM)
         self.assertEqual([one.process.wait(10) for one in (sandbox, killed, bad)], [0, -signal.SIGKILL, 1])
-        self.assertEqual([line["message"] for line in sandbox.close()], ["ready", "told to end"])
+        messages = [line["message"] for line in sandbox.close()]
+        self.assertEqual(messages[:2] + messages[-1:], ["ready", "job started", "told to end"])
         self.assertIn("SANDBOX_MEMORY_MB", bad.close()[0]["message"])
 
     def test_it_ends_when_its_launcher_closes_the_connection(self) -> None:

@@ -14,10 +14,14 @@ beforeAll(async () => {
 afterAll(() => product.close());
 
 /** The processes that this one's sandboxes consist of. */
-function processes(): { supervisors: number[]; zygotes: number[] } {
+function processes() {
   const all = descendants(process.pid);
   const named = (name: string) => all.filter((one) => one.name === name).map(({ pid }) => pid);
-  return { supervisors: named('sandbox'), zygotes: named('sandbox-zygote') };
+  return {
+    supervisors: named('sandbox'),
+    zygotes: named('sandbox-zygote'),
+    templates: named('sandbox-nursery'),
+  };
 }
 
 const signal = async (pids: number[], name: NodeJS.Signals) => {
@@ -49,6 +53,24 @@ test.each(['zygotes', 'supervisors'] as const)(
     });
   },
 );
+
+test('SIGKILL of the template that they are forked from: programs run on, and the next have sandboxes too', async () => {
+  product.model.replyTo('Kill the template', WAITS);
+  product.model.replyTo('After the template', python('print("after")'));
+  const execution = await product.start({ prompt: 'Kill the template', max_retries: 1 });
+  const follower = product.follow(execution);
+  await follower.seen(begun(1));
+  await signal(processes().templates, 'SIGKILL');
+  const after = await product.run({ prompt: 'After the template', max_retries: 1 });
+  await follower.ended;
+  follower.close();
+  const ended = await product.get(execution.execution_id);
+  expect([ended, after]).toMatchObject([
+    { success: true, attempts: 1, final_result: { output: 'begun\ndone\n' } },
+    { success: true, attempts: 1, final_result: { output: 'after\n' } },
+  ]);
+  expect(follower.events.filter(({ type }) => type === 'run.started')).toHaveLength(1);
+});
 
 test('a program that is in a sandbox each time that one dies has failed, and the model may write another', async () => {
   product.model.replyTo('Deadly', WAITS, python('print("harmless")'));

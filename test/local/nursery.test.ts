@@ -1,7 +1,10 @@
-/** Sandboxes that are forks of a template, and what becomes of them when that is gone: real sandboxes, without a mailbox. */
+/** Sandboxes that are forks of a template, and what becomes of them when that is gone: real ones, without a mailbox. */
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import type { Ending, LaunchedSandbox } from '../../local/launchers/launcher.ts';
 import { NurseryLauncher, type NurseryOptions } from '../../local/launchers/nursery.ts';
 import { findPython } from '../../local/python.ts';
@@ -9,9 +12,14 @@ import { children, descendants, isAlive } from '../support/processes.ts';
 import { Inbox, temporaryFolder } from './support.ts';
 
 const SANDBOX_IMAGE = path.join(import.meta.dirname, '../../sandbox-image');
-/** Where nobody answers: a sandbox asks again for a minute. */
-const ENVIRONMENT = { MANIFEST_URL: 'http://127.0.0.1:9/' };
 const python = await findPython();
+
+/** Hears of the sandboxes that are at work, and keeps them waiting for their manifest. */
+const asked = new Inbox<string>();
+const server = createServer(({ url = '' }) => asked.put(url)).listen(0, '127.0.0.1');
+await once(server, 'listening');
+const { port } = server.address() as AddressInfo;
+afterAll(() => server.close());
 
 let launcher: NurseryLauncher;
 let logged: Inbox<string>;
@@ -27,16 +35,24 @@ afterEach(async () => {
   await launcher.close();
 });
 
-function launch(environment: Record<string, string> = ENVIRONMENT) {
+let sandboxNumber = 0;
+
+function launch(environment: Record<string, string> = {}) {
+  const url = `/${++sandboxNumber}`;
   const said = new Inbox<string | Ending>();
-  const sandbox = launcher.launch('one', environment, {
-    started: () => said.put('started'),
-    logged: (line) => said.put(line),
-    ended: (ending) => said.put(ending),
-  });
+  const sandbox = launcher.launch(
+    'one',
+    { MANIFEST_URL: `http://127.0.0.1:${port}${url}`, ...environment },
+    {
+      started: () => said.put('started'),
+      logged: (line) => said.put(line),
+      ended: (ending) => said.put(ending),
+    },
+  );
   launched.push(sandbox);
   const ended = said.next((word) => typeof word !== 'string');
-  return { sandbox, said, started: said.next((word) => word === 'started'), ended };
+  const atWork = asked.next((path) => path === url);
+  return { sandbox, said, started: said.next((word) => word === 'started'), atWork, ended };
 }
 
 const all = () => descendants(process.pid).filter(({ name }) => name.startsWith('sandbox'));
@@ -49,7 +65,7 @@ const processes = () => sandboxes().filter(({ command }) => !command.includes('n
 /** A sandbox that is a fork, so that the template is there. */
 async function up() {
   const first = launch();
-  await first.started;
+  await first.atWork;
   expect([forks().length, processes().length]).toEqual([1, 0]);
   return first;
 }
@@ -57,14 +73,10 @@ async function up() {
 describe('a sandbox of the nursery', () => {
   test('is a fork of the template, tells what it logs and its exit code, and is asked to end before it is killed', async () => {
     start();
-    const [asked, killed, bad] = [
-      await up(),
-      launch(),
-      launch({ ...ENVIRONMENT, SANDBOX_MEMORY_MB: 'many' }),
-    ];
-    asked.sandbox.stop();
-    expect(await asked.ended).toEqual({ exitCode: 0 });
-    expect(asked.said.items).toContainEqual(expect.stringContaining('told to end'));
+    const [told, killed, bad] = [await up(), launch(), launch({ SANDBOX_MEMORY_MB: 'many' })];
+    told.sandbox.stop();
+    expect(await told.ended).toEqual({ exitCode: 0 });
+    expect(told.said.items).toContainEqual(expect.stringContaining('told to end'));
     await killed.started;
     killed.sandbox.kill();
     expect(await killed.ended).toEqual({ exitCode: 137 });
@@ -143,7 +155,7 @@ describe('without the template', () => {
     );
     start({ python: script });
     await launch().started;
-    expect(logged.items).toContain('broken');
+    await logged.next((message) => message === 'broken');
     await launch().started;
     await expect.poll(() => processes().length).toBe(2);
   });
