@@ -21,7 +21,9 @@ import gc
 import importlib.machinery
 import io
 import itertools
+import logging
 import math
+import multiprocessing
 import os
 import signal
 import socket
@@ -216,8 +218,16 @@ def _look_like_a_fresh_interpreter(settings: Settings, folder: str) -> None:
     threading._counter = itertools.count(1).__next__  # type: ignore[attr-defined]  # the zygote had threads
     tempfile.tempdir = None
     settings.pristine.amend()
+    _begin_anew()
+
+
+def _begin_anew() -> None:
+    """Draws again what was drawn before the fork and would be the same for all; `random` does it itself."""
     if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()  # or each attempt would draw the same numbers
+        sys.modules["numpy.random"].seed()
+    multiprocessing.current_process().authkey = os.urandom(32)
+    is_whole: bool = sys.version_info >= (3, 13)  # nanoseconds
+    logging._startTime = time.time_ns() if is_whole else time.time()  # type: ignore[attr-defined]
 
 
 def _open_streams() -> None:

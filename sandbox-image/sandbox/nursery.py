@@ -15,7 +15,7 @@ it does not end with the template. The template ends when its standard input doe
 
 Forks have in common what processes that were started one by one have not: the layout of their address space,
 and the seed of string hashes. All else that must differ is made anew: `random` and OpenSSL see the fork
-themselves, `tempfile` and `uuid` keep no state across it, harness.py sees to numpy.
+themselves, `tempfile` and `uuid` keep no state across it, harness.py sees to the rest.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """The life of a sandbox.
 
-    learn the settings ─► manifest ─► zygote up, first attempt prepared ─► ready.json
+    learn the settings ─► zygote up, first attempt prepared ─► manifest ─► ready.json
     then for each job:  started ─► run (output chunks) ─► artifacts ─► result ─► prepare the next attempt
 
 The settings come from its environment, which it wipes, or, where it is a fork of the nursery's template, from
@@ -101,10 +101,10 @@ class _Supervisor:
             self._end(1)
 
     def _serve_mailbox(self, started_at: float) -> NoReturn:
+        attempt = self._prepare()  # it confines itself meanwhile
         manifest = fetch_manifest(self._settings.manifest_url)
         self._uploads = Uploads(manifest)
         self._upload_thread = ThreadPoolExecutor(max_workers=1)
-        attempt = self._prepare()
         isolation, refused = attempt.isolation()
         ready = {
             "sandbox_id": manifest.sandbox_id,

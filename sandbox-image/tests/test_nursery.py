@@ -15,10 +15,11 @@ from nursery_process import Nursery
 from sandbox_process import ROOT, SandboxProcess, is_alive
 
 DRAWS = """
-    import json, os, random, secrets, tempfile, uuid
+    import json, logging, multiprocessing, os, random, secrets, tempfile, uuid
     drawn = [random.random(), random.Random().random(), uuid.uuid4().hex, uuid.uuid1().hex,
              secrets.token_hex(), os.urandom(8).hex(), os.getpid(),
-             os.path.basename(tempfile.mkdtemp())]
+             os.path.basename(tempfile.mkdtemp()), logging._startTime,
+             multiprocessing.current_process().authkey.hex()]
     try:
         import numpy
         drawn += [numpy.random.random(), numpy.random.default_rng().random()]
@@ -68,6 +69,7 @@ class NurseryTest(unittest.TestCase):
         zygote = sandbox.zygote_pid()
         wait_until(lambda: len(children_of(zygote)) == 1)  # the next attempt is prepared
         attempt = int(children_of(zygote)[0])
+        wait_until(lambda: name_of(attempt) == "sandbox-attempt")  # it has begun to be one
         return {name_of(pid): pid for pid in (sandbox.process.pid, zygote, attempt)}
 
     def test_each_sandbox_is_processes_of_its_own(self) -> None:

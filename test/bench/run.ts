@@ -16,10 +16,12 @@ const starts = new TaskStarts();
 const product = await startProduct({ warmSandboxes: 1, sandboxStartDelay: starts.delay });
 // Only now: a handler's logger takes its level from the environment that the runtime has set.
 const { benchAttempt } = await import('./attempt.ts');
+const { benchLaunchers } = await import('./launchers.ts');
 const { benchOverhead } = await import('./overhead.ts');
 const { benchConcurrency } = await import('./concurrency.ts');
 const { benchCloud } = await import('./cloud.ts');
 try {
+  await benchLaunchers();
   await benchAttempt();
   await benchOverhead(product);
   await benchConcurrency(product);
