@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** All that goes through the store, against Amazon's own DynamoDB Local: `npm run test:store`. */
+/** All that goes through the store, against Amazon's own DynamoDB Local and wholly over HTTP: `npm run test:store`. */
 export default defineConfig({
   test: {
     include: [
@@ -13,6 +13,7 @@ export default defineConfig({
     globalSetup: 'test/store/dynamodb-local.ts',
     // A runtime configures the SDK clients of its process through the environment, so each file has a process of its own.
     pool: 'forks',
+    env: { TEST_TRANSPORT: 'http' },
     testTimeout: 180_000,
     hookTimeout: 60_000,
   },

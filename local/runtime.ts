@@ -27,6 +27,7 @@ import { callHandler } from './aws/lambda.ts';
 import { type Log, logToStderr } from './aws/log.ts';
 import { startDemoModel } from './demo-model.ts';
 import { type HttpHandler, startFront } from './front.ts';
+import { connectInProcess } from './in-process.ts';
 import { DockerLauncher } from './launchers/docker.ts';
 import type { Launcher, SandboxDescription } from './launchers/launcher.ts';
 import { NurseryLauncher } from './launchers/nursery.ts';
@@ -76,6 +77,8 @@ export interface RuntimeOptions {
   sandboxStartDelay?(): number;
   /** Milliseconds from an upload to the event that tells of it, as of S3. default: none */
   uploadEventDelay?(): number;
+  /** How the functions reach the AWS endpoint. default: in-process */
+  transport?: 'in-process' | 'http';
   /** Is told what a function answered to the workflow or an event. */
   onAnswer?(functionName: string, answer: unknown): void;
 }
@@ -179,6 +182,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
       // Here a process has many invocations at once, and what the logger is told of one must not show in another.
       AWS_LAMBDA_MAX_CONCURRENCY: '1000',
     });
+    if (options.transport !== 'http') await connectInProcess(endpoint.answer);
     await createStorage(TABLE, BUCKET);
     await setIsolation(sandbox.isolation);
 

@@ -11,33 +11,25 @@
  *
  * All state is in one folder and survives the end of the process, whatever its reason.
  */
-import { randomUUID } from 'node:crypto';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { S3Event } from 'aws-lambda';
 import { openDataFolder } from './data-folder.ts';
 import { Delivery } from './delivery.ts';
+import { Dispatcher } from './dispatcher.ts';
 import { createDynamoDb } from './dynamodb/service.ts';
 import { Ecs, type EcsOptions, type TaskStateChangeEvent } from './ecs.ts';
-import {
-  AwsError,
-  BodyTooLarge,
-  type EndpointRequest,
-  type EndpointResponse,
-  header,
-  parseTarget,
-  readBody,
-} from './http.ts';
-import { callJsonService, type JsonService, jsonError } from './json-protocol.ts';
+import { type EndpointRequest, type EndpointResponse, parseTarget, readBody } from './http.ts';
 import { invokeFunction, isInvocation, lambdaError } from './lambda-api.ts';
 import { type Log, logToStderr } from './log.ts';
 import { ObjectStore } from './object-store.ts';
-import { createS3, s3Error } from './s3.ts';
+import { createS3, isUploadForm, s3Error } from './s3.ts';
 import { type Credentials, SignatureVerifier } from './sigv4.ts';
 import { type ExecutionStatusChangeEvent, StepFunctions } from './step-functions.ts';
 import { StorageHealth } from './storage-health.ts';
-import { managementError, WebSocketApi } from './websocket.ts';
+import { isForConnection, managementError, WebSocketApi } from './websocket.ts';
 
 export interface EndpointOptions {
   /** The folder that holds all state; made if it is missing. */
@@ -81,6 +73,8 @@ export interface Endpoint {
   storage: StorageHealth;
   /** Connections to browsers; the front gives it upgrade requests. */
   webSocket: WebSocketApi;
+  /** Answers a request of this process, which needs no signature. Rejects as a closed port does once it is closed. */
+  answer(request: EndpointRequest): Promise<EndpointResponse>;
   /**
    * Goes on with what an earlier life left: tells STOPPED of its sandbox tasks, then starts its unfinished workflow
    * executions again. To be called once the functions can run.
@@ -88,13 +82,6 @@ export interface Endpoint {
   resume(): Promise<void>;
   /** Stops workflows (they stay unfinished), sandboxes and connections, finishes the requests under way, closes the store. */
   close(): Promise<void>;
-}
-
-/** What the services have in common to the server. */
-interface Protocol {
-  answer(request: EndpointRequest): EndpointResponse | Promise<EndpointResponse>;
-  /** An error in the shape that the service's clients read. */
-  refuse(request: EndpointRequest, error: AwsError): EndpointResponse;
 }
 
 /** bytes; files of sandboxes have at most 10 MiB, so nothing useful comes near it */
@@ -154,36 +141,28 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       region,
       notifications,
     });
+    const dispatcher = new Dispatcher({
+      json: [dynamodb, stepFunctions.service, ecs.service],
+      others: [
+        {
+          takes: isInvocation,
+          answer: (request) => invokeFunction(request, options.invoke),
+          refuse: (_request, error) => lambdaError(error),
+        },
+        {
+          takes: isForConnection,
+          answer: (request) => webSocket.manage(request),
+          refuse: (_request, error) => managementError(error),
+        },
+        { takes: () => true, answer: s3, refuse: s3Error },
+      ],
+      storage,
+      log,
+    });
+    let open = true;
 
-    const json = [dynamodb, stepFunctions.service, ecs.service].map((service) =>
-      jsonProtocol(service, signatures),
-    );
-    const management: Protocol = {
-      answer(request) {
-        signatures.verifyRequest(request);
-        return webSocket.manage(request);
-      },
-      refuse: (_request, error) => managementError(error),
-    };
-    const functions: Protocol = {
-      answer(request) {
-        signatures.verifyRequest(request);
-        return invokeFunction(request, options.invoke);
-      },
-      refuse: (_request, error) => lambdaError(error),
-    };
-    const objects: Protocol = { answer: s3, refuse: s3Error };
-    const protocolOf = (request: EndpointRequest): Protocol => {
-      const target = header(request, 'x-amz-target');
-      if (target !== undefined)
-        return json.find(({ prefix }) => target.startsWith(prefix))?.protocol ?? unknownService;
-      if (isInvocation(request)) return functions;
-      return request.path.startsWith('/@connections/') || request.path.startsWith('/%40connections/')
-        ? management
-        : objects;
-    };
-    const server = http.createServer((request, response) => {
-      serve(request, response, protocolOf, storage, log).catch((error) => {
+    const server = http.createServer((incoming, response) => {
+      serve(incoming, response, signatures, dispatcher).catch((error) => {
         log('error', 'response not sent', { error: String(error) });
         response.destroy();
       });
@@ -201,6 +180,10 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       notices,
       storage,
       webSocket,
+      async answer(request) {
+        if (!open) throw Object.assign(new Error('The endpoint is closed.'), { code: 'ECONNREFUSED' });
+        return dispatcher.answer(request);
+      },
       async resume() {
         await ecs.resume();
         stepFunctions.resume();
@@ -211,7 +194,8 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
         webSocket.close();
         await ecs.close();
         await Promise.all([notifications, taskEvents, workflowEvents].map((delivery) => delivery.close()));
-        await closeServer(server);
+        open = false;
+        await Promise.all([closeServer(server), withinDrainTime(dispatcher.idle())]);
         dynamodb.close();
         database.close();
       },
@@ -225,71 +209,29 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
   }
 }
 
-function jsonProtocol(
-  service: JsonService,
-  signatures: SignatureVerifier,
-): { prefix: string; protocol: Protocol } {
-  return {
-    prefix: `${service.target}.`,
-    protocol: {
-      answer(request) {
-        signatures.verifyRequest(request);
-        return callJsonService(service, request);
-      },
-      refuse: (_request, error) => jsonError(service, error),
-    },
-  };
-}
-
-const unknownService: Protocol = {
-  answer() {
-    throw new AwsError(
-      'UnknownOperationException',
-      'Supported services are DynamoDB, Step Functions, ECS and S3.',
-    );
-  },
-  refuse: (_request, error) => jsonError({ target: '', version: '1.1', operations: {} }, error),
-};
-
 async function serve(
   incoming: IncomingMessage,
   response: ServerResponse,
-  protocolOf: (request: EndpointRequest) => Protocol,
-  storage: StorageHealth,
-  log: Log,
+  signatures: SignatureVerifier,
+  dispatcher: Dispatcher,
 ): Promise<void> {
   const { method = 'GET', url = '/', headers } = incoming;
-  const requestId = randomUUID();
   let request: EndpointRequest = { method, path: url, query: [], headers, body: Buffer.alloc(0) };
-  let answer: EndpointResponse;
+  let answer: Promise<EndpointResponse>;
   try {
     request = { ...request, ...parseTarget(url) };
     request.body = await readBody(incoming, MAX_BODY);
-    answer = await protocolOf(request).answer(request);
+    // A form's signature is one of its fields: S3 checks it.
+    if (!isUploadForm(request)) signatures.verifyRequest(request);
+    answer = dispatcher.answer(request);
   } catch (error) {
     if (incoming.destroyed && !incoming.complete) return;
-    answer = protocolOf(request).refuse(request, toAwsError(error, storage, log, requestId));
+    answer = dispatcher.refuse(request, error);
   }
-  const { status, headers: ownHeaders, body = '' } = answer;
-  response.writeHead(status, {
-    ...(status !== 204 && status !== 304 && { 'content-length': Buffer.byteLength(body) }),
-    // A body that was not read to its end makes the connection useless.
-    ...(!incoming.complete && { connection: 'close' }),
-    ...ownHeaders,
-    'x-amzn-requestid': requestId,
-    'x-amz-request-id': requestId,
-  });
+  const { status, headers: ownHeaders, body = '' } = await answer;
+  // A body that was not read to its end makes the connection useless.
+  response.writeHead(status, { ...(!incoming.complete && { connection: 'close' }), ...ownHeaders });
   response.end(body);
-}
-
-function toAwsError(error: unknown, storage: StorageHealth, log: Log, requestId: string): AwsError {
-  if (error instanceof AwsError) return error;
-  if (error instanceof URIError)
-    return new AwsError('InvalidURI', 'The percent-encoding of the URL is broken.');
-  if (error instanceof BodyTooLarge) return new AwsError('EntityTooLarge', error.message, 413);
-  if (storage.blames(error)) return new AwsError('ServiceUnavailable', 'The disk takes no more.', 503);
-  log('error', 'endpoint failed', { requestId, error: error instanceof Error ? error.stack : String(error) });
-  return new AwsError('InternalServerError', 'The local endpoint failed; its log says why.', 500);
 }
 
 function listen(server: http.Server, port: number): Promise<void> {
@@ -309,3 +251,6 @@ function closeServer(server: http.Server): Promise<void> {
     server.closeIdleConnections();
   });
 }
+
+const withinDrainTime = (work: Promise<void>) =>
+  Promise.race([work, sleep(DRAIN_MS, undefined, { ref: false })]);

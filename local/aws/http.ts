@@ -57,10 +57,12 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
   });
 }
 
-/** Path and query of a request target. Throws URIError where the percent-encoding of the query is broken. */
+/** Path and query of a request target. Throws URIError where its percent-encoding is broken. */
 export function parseTarget(target: string): Pick<EndpointRequest, 'path' | 'query'> {
   const mark = target.indexOf('?');
-  if (mark < 0) return { path: target, query: [] };
+  const path = mark < 0 ? target : target.slice(0, mark);
+  decodeURIComponent(path);
+  if (mark < 0) return { path, query: [] };
   const query = target
     .slice(mark + 1)
     .split('&')
@@ -69,7 +71,7 @@ export function parseTarget(target: string): Pick<EndpointRequest, 'path' | 'que
       const [name = '', ...value] = pair.split('=');
       return [decodeURIComponent(name), decodeURIComponent(value.join('='))];
     });
-  return { path: target.slice(0, mark), query };
+  return { path, query };
 }
 
 export function queryValue(request: EndpointRequest, name: string): string | undefined {

@@ -30,14 +30,13 @@ const MAX_KEY = 1024;
 const XML = '<?xml version="1.0" encoding="UTF-8"?>\n';
 const NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"';
 
-const isForm = (request: EndpointRequest) =>
+export const isUploadForm = (request: EndpointRequest): boolean =>
   request.method === 'POST' && /^multipart\/form-data\b/i.test(header(request, 'content-type') ?? '');
 
 export function createS3({ store, signatures, region, notifications }: S3Options): S3 {
   return (request) => {
     const [, bucket = '', ...rest] = request.path.split('/').map(decodeURIComponent);
     const key = rest.join('/');
-    if (!isForm(request)) signatures.verifyRequest(request);
     if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) {
       throw new AwsError('InvalidBucketName', 'The specified bucket is not valid.');
     }
@@ -56,7 +55,7 @@ export function createS3({ store, signatures, region, notifications }: S3Options
   type Operation = (request: EndpointRequest, bucket: string, key: string) => EndpointResponse;
 
   function bucketOperation(request: EndpointRequest, parameters: string[]): Operation | undefined {
-    if (isForm(request)) return postObject;
+    if (isUploadForm(request)) return postObject;
     if (request.method === 'HEAD') return () => ({ status: 200, headers: { 'x-amz-bucket-region': region } });
     if (request.method === 'GET' && queryValue(request, 'list-type') === '2') return listObjects;
     if (request.method === 'POST' && parameters.join() === 'delete') return deleteObjects;

@@ -40,6 +40,9 @@ const MAX_MESSAGE = 128 * 1024;
 const MAX_BUFFERED = 8 * 1024 * 1024;
 const PING_INTERVAL_MS = 30_000;
 
+/** Whether a request is one of the management API. */
+export const isForConnection = ({ path }: EndpointRequest): boolean => /^\/(@|%40)connections\//.test(path);
+
 export class WebSocketApi {
   readonly #log: Log;
   readonly #connections = new Map<string, Connection>();

@@ -11,6 +11,7 @@ import type { Execution } from '../../functions/execution/execution.ts';
 import type { Runtime } from '../../local/runtime.ts';
 import { type ModelServer, startModelServer } from './model-server.ts';
 import { recordCalls } from './record-calls.ts';
+import { transport } from './transport.ts';
 
 export interface ProductOptions {
   env?: Record<string, string>;
@@ -96,7 +97,7 @@ export async function startProduct({
       queuedExecutions,
       hasModel: true,
     },
-    { sandboxStartDelay, uploadEventDelay, onAnswer },
+    { transport: transport(), sandboxStartDelay, uploadEventDelay, onAnswer },
   );
   const { url } = runtime;
   if (process.env.RECORD_AWS_CALLS) await recordCalls(process.env.RECORD_AWS_CALLS);
