@@ -4,6 +4,7 @@ import { clock } from './clock.ts';
 import { AwsError, BodyTooLarge, type EndpointRequest, type EndpointResponse, header } from './http.ts';
 import { callJsonService, type JsonService, jsonError } from './json-protocol.ts';
 import type { Log } from './log.ts';
+import type { SignatureVerifier } from './sigv4.ts';
 import type { StorageHealth } from './storage-health.ts';
 
 /** A service as the endpoint sees it. */
@@ -11,6 +12,8 @@ export interface Service {
   answer(request: EndpointRequest): EndpointResponse | Promise<EndpointResponse>;
   /** An error in the shape that the service's clients read. */
   refuse(request: EndpointRequest, error: AwsError): EndpointResponse;
+  /** Whether the signature is where only the service finds it. default: never */
+  verifies?(request: EndpointRequest): boolean;
 }
 
 export interface DispatcherOptions {
@@ -18,6 +21,7 @@ export interface DispatcherOptions {
   json: JsonService[];
   /** Told apart by the path. The first that takes a request gets it. */
   others: (Service & { takes(request: EndpointRequest): boolean })[];
+  signatures: SignatureVerifier;
   storage: StorageHealth;
   log: Log;
 }
@@ -30,11 +34,17 @@ export class Dispatcher {
     this.#options = options;
   }
 
-  /** Never rejects: errors are answers too. */
+  /** Answers a request from within the process. Never rejects: errors are answers too. */
   answer(request: EndpointRequest): Promise<EndpointResponse> {
-    const work = this.#respond(request, (service) => service.answer(request));
-    this.#underWay.add(work);
-    return work.finally(() => this.#underWay.delete(work));
+    return this.#respond(request, (service) => service.answer(request));
+  }
+
+  /** Answers a request from anywhere, if it is signed. */
+  answerSigned(request: EndpointRequest): Promise<EndpointResponse> {
+    return this.#respond(request, (service) => {
+      if (!service.verifies?.(request)) this.#options.signatures.verifyRequest(request);
+      return service.answer(request);
+    });
   }
 
   /** The answer to a request that failed before a service saw it. */
@@ -49,7 +59,16 @@ export class Dispatcher {
     await Promise.all(this.#underWay);
   }
 
-  async #respond(
+  #respond(
+    request: EndpointRequest,
+    run: (service: Service) => EndpointResponse | Promise<EndpointResponse>,
+  ): Promise<EndpointResponse> {
+    const work = this.#run(request, run);
+    this.#underWay.add(work);
+    return work.finally(() => this.#underWay.delete(work));
+  }
+
+  async #run(
     request: EndpointRequest,
     run: (service: Service) => EndpointResponse | Promise<EndpointResponse>,
   ): Promise<EndpointResponse> {

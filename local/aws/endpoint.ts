@@ -154,15 +154,16 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
           answer: (request) => webSocket.manage(request),
           refuse: (_request, error) => managementError(error),
         },
-        { takes: () => true, answer: s3, refuse: s3Error },
+        { takes: () => true, answer: s3, refuse: s3Error, verifies: isUploadForm },
       ],
+      signatures,
       storage,
       log,
     });
     let open = true;
 
     const server = http.createServer((incoming, response) => {
-      serve(incoming, response, signatures, dispatcher).catch((error) => {
+      serve(incoming, response, dispatcher).catch((error) => {
         log('error', 'response not sent', { error: String(error) });
         response.destroy();
       });
@@ -212,7 +213,6 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
 async function serve(
   incoming: IncomingMessage,
   response: ServerResponse,
-  signatures: SignatureVerifier,
   dispatcher: Dispatcher,
 ): Promise<void> {
   const { method = 'GET', url = '/', headers } = incoming;
@@ -221,9 +221,7 @@ async function serve(
   try {
     request = { ...request, ...parseTarget(url) };
     request.body = await readBody(incoming, MAX_BODY);
-    // A form's signature is one of its fields: S3 checks it.
-    if (!isUploadForm(request)) signatures.verifyRequest(request);
-    answer = dispatcher.answer(request);
+    answer = dispatcher.answerSigned(request);
   } catch (error) {
     if (incoming.destroyed && !incoming.complete) return;
     answer = dispatcher.refuse(request, error);

@@ -30,6 +30,7 @@ const MAX_KEY = 1024;
 const XML = '<?xml version="1.0" encoding="UTF-8"?>\n';
 const NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"';
 
+/** A form has its signature among its fields, where `createS3` checks it. */
 export const isUploadForm = (request: EndpointRequest): boolean =>
   request.method === 'POST' && /^multipart\/form-data\b/i.test(header(request, 'content-type') ?? '');
 

@@ -244,6 +244,24 @@ describe('errors', () => {
     });
   });
 
+  test.each([
+    ['DynamoDB', '/', { 'x-amz-target': 'DynamoDB_20120810.ListTables' }],
+    ['Step Functions', '/', { 'x-amz-target': 'AWSStepFunctions.StartExecution' }],
+    ['ECS', '/', { 'x-amz-target': 'AmazonEC2ContainerServiceV20141113.ListTasks' }],
+    ['an unknown service', '/', { 'x-amz-target': 'Nothing.Nowhere' }],
+    ['Lambda', '/2015-03-31/functions/check/invocations', {}],
+    ['a connection', '/@connections/x', {}],
+    ['objects to be deleted', `/${Bucket}?delete`, {}],
+  ])('a form is refused where no form belongs: %s', async (_service, path, headers) => {
+    const response = await fetch(endpoint.url + path, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'multipart/form-data; boundary=b' },
+      body: '{}',
+    });
+    expect(response.status).toBeGreaterThanOrEqual(400);
+    expect(await response.text()).toMatch(/AccessDenied|MalformedPOSTRequest|InvalidArgument|not signed/);
+  });
+
   test('a broken URL and an endless body are refused', async () => {
     expect((await fetch(`${endpoint.url}/${Bucket}/%E0%A4%A`)).status).toBe(400);
     const url = await getSignedUrl(s3, new PutObjectCommand({ Bucket, Key: 'huge' }));
