@@ -7,7 +7,7 @@
  * Who stops it, by Ctrl-C (then it ends with 130), by SIGTERM (143) or by closing its output, as `| head` does (141, in
  * silence), does not want the rest: the execution is cancelled. A second signal ends it without waiting for that.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { ExecutionEvent } from '../functions/events/events.ts';
@@ -26,21 +26,24 @@ import { loadDotenv } from './dotenv.ts';
 import { packagesAdvice, packagesInBrief } from './packages.ts';
 import { inJson, inLines } from './printable.ts';
 import type { Runtime } from './runtime.ts';
+import { CannotWrite, type Destinations, saveResults } from './save-results.ts';
 import { readSettings, type Settings } from './settings.ts';
 import { Transcript } from './transcript.ts';
 
 const USAGE = `Usage: npm run execute -- "prompt" [options]
 
-  --tests FILE       Python run after the code: assertions, functions named test_*, unittest, pytest
-  --max-retries N    attempts in all
-  --timeout S        seconds an attempt may run
-  --policy P         strict or standard
-  --resume ID        instead of a prompt: go on from an execution that the service or its model server failed
-  --json             print the execution alone, as JSON (with \`npm run -s\`)
-  --save-code FILE   write the code of the last attempt to FILE
-  --url URL          a service that runs elsewhere, as a deployed one (or EXECUTOR_URL)
-  --api-key KEY      the key that it asks for (or EXECUTOR_API_KEY, which no list of processes shows)
-  --help             this text
+  --tests FILE          Python run after the code: assertions, functions named test_*, unittest, pytest
+  --max-retries N       attempts in all
+  --timeout S           seconds an attempt may run
+  --policy P            strict or standard
+  --resume ID           instead of a prompt: go on from an execution that the service or its model server failed
+  --json                print the execution alone, as JSON (with \`npm run -s\`)
+  --save-code FILE      write the code of the last attempt to FILE
+  --save-notebook FILE  write the execution to FILE as a Jupyter notebook
+  --save-files DIR      write the files that the last attempt left into DIR
+  --url URL             a service that runs elsewhere, as a deployed one (or EXECUTOR_URL)
+  --api-key KEY         the key that it asks for (or EXECUTOR_API_KEY, which no list of processes shows)
+  --help                this text
 `;
 
 const OPTIONS = {
@@ -51,6 +54,8 @@ const OPTIONS = {
   resume: { type: 'string' },
   json: { type: 'boolean' },
   'save-code': { type: 'string' },
+  'save-notebook': { type: 'string' },
+  'save-files': { type: 'string' },
   url: { type: 'string' },
   'api-key': { type: 'string' },
   help: { type: 'boolean' },
@@ -63,7 +68,7 @@ class UsageError extends Error {
 interface CommandLine {
   request: ExecuteRequest | ResumeRequest;
   json: boolean;
-  saveCode: string | undefined;
+  save: Destinations;
   /** of the service to use; null: one on this machine */
   url: string | null;
   apiKey: string | undefined;
@@ -97,7 +102,7 @@ async function readCommandLine(args: string[]): Promise<CommandLine | 'help'> {
   return {
     request: request.data,
     json: values.json ?? false,
-    saveCode: values['save-code'],
+    save: { code: values['save-code'], notebook: values['save-notebook'], files: values['save-files'] },
     url: originOf(values.url ?? process.env.EXECUTOR_URL),
     apiKey: values['api-key'] ?? process.env.EXECUTOR_API_KEY,
   };
@@ -199,7 +204,7 @@ async function main(args: string[]): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
-  const { request, json, saveCode, apiKey } = commandLine;
+  const { request, json, save, apiKey } = commandLine;
   const settings = commandLine.url ? null : readSettings();
   const transcript = json ? null : new Transcript();
   const address = commandLine.url ?? `http://${settings?.host}:${settings?.port}`;
@@ -225,7 +230,11 @@ async function main(args: string[]): Promise<number> {
     const ended = await follow(client, started, transcript);
     interruption.cancel = null;
     transcript?.end();
-    await report(ended, { json, saveCode, transcript });
+    if (json) process.stdout.write(`${inJson(JSON.stringify(ended, null, 2))}\n`);
+    for (const sentence of await saveResults(client, ended, save)) process.stderr.write(`${sentence}\n`);
+    const attempts = `${ended.attempts} attempt${ended.attempts === 1 ? '' : 's'}`;
+    transcript?.line();
+    transcript?.line(`▸ ${ended.status} after ${attempts} in ${ended.total_time?.toFixed(1)} s`);
     const kept = keptAttempts(ended, ended.results).length;
     if (kept > 0) {
       transcript?.line(`▸ to go on from attempt ${kept + 1}:`);
@@ -276,31 +285,6 @@ function wordsOf(args: string[], isWanted: (name: string) => boolean): string[] 
 const quoted = (word: string) =>
   /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
-async function report(
-  ended: Execution,
-  {
-    json,
-    saveCode,
-    transcript,
-  }: { json: boolean; saveCode: string | undefined; transcript: Transcript | null },
-) {
-  if (json) process.stdout.write(`${inJson(JSON.stringify(ended, null, 2))}\n`);
-  const code = ended.final_result?.code;
-  if (saveCode && code) await writeCode(saveCode, code);
-  else if (saveCode) process.stderr.write(`No code was written, so ${saveCode} was not either.\n`);
-  const attempts = `${ended.attempts} attempt${ended.attempts === 1 ? '' : 's'}`;
-  transcript?.line();
-  transcript?.line(`▸ ${ended.status} after ${attempts} in ${ended.total_time?.toFixed(1)} s`);
-}
-
-async function writeCode(file: string, code: string): Promise<void> {
-  try {
-    await writeFile(file, code.endsWith('\n') ? code : `${code}\n`);
-  } catch (error) {
-    throw new UsageError(`The code cannot be written: ${(error as Error).message}`);
-  }
-}
-
 process.on('SIGINT', () => interrupt(130));
 process.on('SIGTERM', () => interrupt(143));
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -316,7 +300,8 @@ try {
 } catch (error) {
   const isUsage = error instanceof UsageError;
   const isOfService = error instanceof ApiError || error instanceof Unreachable;
-  if (!isUsage && !isOfService && !(error instanceof ConfigurationError)) throw error;
+  const isOfSettings = error instanceof ConfigurationError || error instanceof CannotWrite;
+  if (!isUsage && !isOfService && !isOfSettings) throw error;
   process.stderr.write(`${inLines(error.message)}\n${isUsage ? `\n${USAGE}` : ''}`);
   process.exitCode = isOfService ? 1 : 2;
 }

@@ -77,6 +77,14 @@ const operations: Record<Handler, Operation> = {
     problems: [400, 404],
     query: artifactQuery,
   },
+  'get-notebook': {
+    answers: [[302, 'A short-lived download URL in `Location`.']],
+    problems: [404, 409],
+  },
+  'get-archive': {
+    answers: [[302, 'A short-lived download URL in `Location`.']],
+    problems: [404, 409],
+  },
   'get-health': { answers: [[200, 'Healthy.', healthSchema]], problems: [] },
   'get-metrics': { answers: [[200, 'Counters and ratios.', metricsSchema]], problems: [] },
   'get-openapi': { answers: [[200, 'OpenAPI 3.1', anyObject]], problems: [] },

@@ -34,6 +34,18 @@ export const routes = [
     handler: 'get-artifact',
     summary: 'Download a file that the code left',
   },
+  {
+    method: 'GET',
+    path: '/executions/{id}/notebook',
+    handler: 'get-notebook',
+    summary: 'The program and what came of it as a Jupyter notebook',
+  },
+  {
+    method: 'GET',
+    path: '/executions/{id}/archive',
+    handler: 'get-archive',
+    summary: 'The program, its output and its files as a ZIP file',
+  },
   { method: 'GET', path: '/health', handler: 'get-health', summary: 'Health', open: true },
   { method: 'GET', path: '/metrics', handler: 'get-metrics', summary: 'Metrics as JSON or Prometheus text' },
   { method: 'GET', path: '/openapi.json', handler: 'get-openapi', summary: 'This description', open: true },

@@ -77,6 +77,14 @@ const TAKES_RESULT = {
   looksForFiles: true,
 } as const satisfies Access;
 
+/** An execution's end and its files, put together as one file. */
+const TAKES_ALONG = {
+  timeout: 29,
+  items: { EXECUTION: ['GetItem', 'Query'] },
+  readsFiles: ['executions/*', 'mailbox/*/artifacts/*'],
+  writesFiles: ['executions/*'],
+} as const satisfies Omit<Definition, 'settings'>;
+
 const EVERY_API = { timeout: 15, settings: ['ORIGIN_SECRET'] } as const satisfies Definition;
 
 export const definitions: Record<Handler, Definition> = {
@@ -133,6 +141,8 @@ export const definitions: Record<Handler, Definition> = {
     items: { EXECUTION: ['GetItem', 'Query'] },
     readsFiles: ['mailbox/*/artifacts/*'],
   },
+  'api/get-notebook': { ...EVERY_API, ...TAKES_ALONG },
+  'api/get-archive': { ...EVERY_API, ...TAKES_ALONG },
   'api/get-health': {
     ...EVERY_API,
     items: { SERVICE: ['GetItem'] },

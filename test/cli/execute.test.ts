@@ -246,6 +246,30 @@ describe('npm run execute', () => {
     expect(await stderr).toBe('');
   });
 
+  test('--save-files and --save-notebook take along what there is', async () => {
+    const code = 'import os\nos.makedirs("a")\nopen("a/b.txt", "w").write("in a folder")\nprint("done")';
+    product.model.replyTo('Leave a file', python(code));
+    const files = path.join(folder, 'new', 'files');
+    const notebook = path.join(folder, 'leave.ipynb');
+    const args = ['Leave a file', '--policy', 'standard', '--save-files', files, '--save-notebook', notebook];
+    const { code: status, stderr } = await execute(args);
+    expect([status, stderr]).toEqual([0, '']);
+    expect(await readFile(path.join(files, 'a/b.txt'), 'utf8')).toBe('in a folder');
+    const { cells } = JSON.parse(await readFile(notebook, 'utf8')) as { cells: { source: string[] }[] };
+    expect(cells.map(({ source }) => source.join(''))).toEqual(['Leave a file', code, expect.any(String)]);
+  });
+
+  test('says which files there were not, and which cannot be written', async () => {
+    product.model.replyTo('Leave nothing', python('print(1)'), python('print(1)'));
+    const empty = path.join(folder, 'empty');
+    const nothing = await execute(['Leave nothing', '--save-files', empty]);
+    expect(nothing.code).toBe(0);
+    expect(nothing.stderr).toBe(`The program left no files, so ${empty} got none.\n`);
+    const refused = await execute(['Leave nothing', '--save-notebook', folder]);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toMatch(/^The notebook cannot be written: EISDIR: [^\n]*\n$/);
+  });
+
   describe('of a service that runs elsewhere', () => {
     const KEY = 'rae_elsewhere';
     let server: Server;

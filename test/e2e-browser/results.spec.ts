@@ -70,6 +70,16 @@ open('fake.png', 'w').write('<script>alert(1)</script>')`,
       files.getByRole('button', { name: 'Download page.html' }).click(),
     ]);
     expect(saved.suggestedFilename()).toBe('page.html');
+    for (const [button, name] of [
+      ['Download notebook', 'leave-files.ipynb'],
+      ['Download ZIP of program, output and files', 'leave-files.zip'],
+    ] as const) {
+      const [whole] = await Promise.all([
+        page.waitForEvent('download'),
+        page.getByRole('button', { name: button }).click(),
+      ]);
+      expect(whole.suggestedFilename()).toBe(name);
+    }
     await expectAccessible(page);
 
     await files.getByRole('button', { name: 'Show chart.png large' }).click();

@@ -102,6 +102,16 @@ export function createClient({ origin, credentials = () => ({}), onUnauthorized 
       return reached(response.blob(), signal);
     },
 
+    /** An execution that has ended, as a Jupyter notebook. */
+    async notebook(id: string): Promise<Blob> {
+      return reached((await request(`${execution(id)}/notebook`)).blob());
+    },
+
+    /** The program, output and files of an execution that has ended, as a ZIP file. */
+    async archive(id: string): Promise<Blob> {
+      return reached((await request(`${execution(id)}/archive`)).blob());
+    },
+
     /** The WebSocket that tells what happens in an execution; the ticket is the permission. */
     socketUrl({ execution_id, ticket }: Pick<Execution, 'execution_id' | 'ticket'>): string {
       const query = new URLSearchParams({ execution: execution_id, ticket });

@@ -4,9 +4,8 @@ import type { Client } from '../api/client.ts';
 import { type ArtifactId, useArtifact, usePictureUrl } from '../hooks/use-artifact.ts';
 import { parseCsv, type Table } from '../text/csv.ts';
 import { bytes, count } from '../text/format.ts';
-import { download } from '../text/save.ts';
 import { Button, Notice } from './controls.tsx';
-import { DownloadIcon, SpinnerIcon } from './icons.tsx';
+import { DownloadButton } from './DownloadButton.tsx';
 import { Panel } from './Panel.tsx';
 import { Scrollable } from './Scrollable.tsx';
 
@@ -54,7 +53,11 @@ export function ArtifactGallery(props: ArtifactGalleryProps) {
                       </span>
                       <span className="text-muted text-xs">{bytes(artifact.size)}</span>
                     </span>
-                    <DownloadButton client={client} id={id} />
+                    <DownloadButton
+                      name={`Download ${id.name}`}
+                      fileName={id.name.split('/').at(-1) ?? id.name}
+                      read={() => client.artifact(id.execution, id.attempt, id.name)}
+                    />
                   </div>
                 </li>
               );
@@ -89,34 +92,6 @@ function previewOf({ name, content_type, size }: Artifact) {
   if (PICTURES.includes(content_type)) return Picture;
   if ((content_type.startsWith('text/csv') || name.endsWith('.csv')) && size <= MAX_TABLE) return CsvTable;
   return null;
-}
-
-function DownloadButton({ client, id }: Omit<PreviewProps, 'artifact'>) {
-  const [state, setState] = useState<'ready' | 'loading' | 'failed'>('ready');
-  const save = async () => {
-    setState('loading');
-    try {
-      download(
-        id.name.split('/').at(-1) ?? id.name,
-        await client.artifact(id.execution, id.attempt, id.name),
-      );
-      setState('ready');
-    } catch {
-      setState('failed');
-    }
-  };
-  return (
-    <Button
-      look="quiet"
-      disabled={state === 'loading'}
-      onClick={() => void save()}
-      aria-label={`Download ${id.name}`}
-      title={`Download ${id.name}`}
-    >
-      {state === 'loading' ? <SpinnerIcon /> : <DownloadIcon />}
-      {state === 'failed' && 'Failed. Try again'}
-    </Button>
-  );
 }
 
 /** A picture; a click shows it large. */

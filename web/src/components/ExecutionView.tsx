@@ -12,6 +12,7 @@ import { AttemptTimeline } from './AttemptTimeline.tsx';
 import { CodeViewer } from './CodeViewer.tsx';
 import { CopyButton } from './CopyButton.tsx';
 import { Button, Link, Notice } from './controls.tsx';
+import { DownloadButton } from './DownloadButton.tsx';
 import { ExecutionLog } from './ExecutionLog.tsx';
 import { Failure } from './Failure.tsx';
 import { EditIcon, RepeatIcon, ShareIcon, StopIcon } from './icons.tsx';
@@ -81,10 +82,10 @@ export const ExecutionView = memo(function ExecutionView(props: ExecutionViewPro
 /** Characters of a task up to which all of it is shown. */
 const SHORT_TASK = 240;
 
-function Title({ execution, wanted, starting, onCancel, onRepeat, onEdit }: ExecutionViewProps) {
+function Title({ client, execution, wanted, starting, onCancel, onRepeat, onEdit }: ExecutionViewProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   const [whole, setWhole] = useState(false);
-  const { execution_id, prompt, status } = execution;
+  const { execution_id, prompt, results, status } = execution;
   const kept = keptAttempts(execution, execution.results).length;
   const isLong = prompt.length > SHORT_TASK || prompt.split('\n').length > 3;
 
@@ -131,6 +132,22 @@ function Title({ execution, wanted, starting, onCancel, onRepeat, onEdit }: Exec
         <Button onClick={() => onEdit(execution)}>
           <EditIcon /> Edit
         </Button>
+        {isFinal(status) && results.length > 0 && (
+          <>
+            <DownloadButton
+              name="Download notebook"
+              label="Notebook"
+              fileName={`${fileStem(execution)}.ipynb`}
+              read={() => client.notebook(execution_id)}
+            />
+            <DownloadButton
+              name="Download ZIP of program, output and files"
+              label="ZIP"
+              fileName={`${fileStem(execution)}.zip`}
+              read={() => client.archive(execution_id)}
+            />
+          </>
+        )}
         <CopyButton
           name="Copy link"
           text={() => location.origin + executionPath(execution_id, wanted ?? undefined)}
@@ -140,6 +157,14 @@ function Title({ execution, wanted, starting, onCancel, onRepeat, onEdit }: Exec
     </header>
   );
 }
+
+/** What an execution's files are called when they are saved: the first words of its task. */
+const fileStem = ({ prompt }: ExecutionState) =>
+  prompt
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}]+/gu, '-')
+    .replaceAll(/^-|-$/g, '')
+    .slice(0, 50) || 'execution';
 
 /** The way on where the policy alone was in the way. */
 const StandardOffer = ({ execution, starting, onRepeat }: ExecutionViewProps) => (

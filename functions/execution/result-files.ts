@@ -1,0 +1,61 @@
+/** What an execution has come to, as it is taken along: the program of its last attempt, its output and its files. */
+import { GetObjectCommand } from '@aws-sdk/client-s3';
+import { artifactKey, jobId } from '../sandbox/mailbox.ts';
+import { s3 } from '../service/aws.ts';
+import { config } from '../service/config.ts';
+import { Problem } from '../service/errors.ts';
+import { type ExecutionRecord, listAttempts } from '../service/store.ts';
+import { type Artifact, isFinal } from './execution.ts';
+import { readText } from './texts.ts';
+
+/** The file that an artifact is. */
+export interface ResultFile extends Artifact {
+  key: string;
+}
+
+/** An execution's end, with the whole texts. */
+export interface Ending {
+  execution: ExecutionRecord;
+  /** null if no attempt brought a program. */
+  code: string | null;
+  /** null if the program was not run. */
+  output: string | null;
+  error: string | null;
+  traceback: string | null;
+  files: ResultFile[];
+}
+
+/** @throws Problem 409 if it has not ended yet. */
+export async function readEnding(execution: ExecutionRecord): Promise<Ending> {
+  if (!isFinal(execution.status)) {
+    throw new Problem(
+      409,
+      'not-ended',
+      'Not ended',
+      'The execution is still under way. Ask again when it has ended.',
+    );
+  }
+  const last = (await listAttempts(execution.execution_id)).at(-1);
+  const [code, output] = await Promise.all([
+    readText(last?.code ?? null),
+    last?.run_started_at ? readText(last.output) : null,
+  ]);
+  const sandboxId = last?.sandbox_id;
+  return {
+    execution,
+    code,
+    output,
+    error: execution.error,
+    traceback: last?.traceback ?? null,
+    files:
+      last && sandboxId
+        ? last.artifacts.map((file) => ({ ...file, key: artifactKey(sandboxId, jobId(last), file.name) }))
+        : [],
+  };
+}
+
+/** The bytes of a file in pieces, as they come from S3. */
+export async function openFile(key: string): Promise<AsyncIterable<Uint8Array>> {
+  const { Body } = await s3.send(new GetObjectCommand({ Bucket: config.bucketName, Key: key }));
+  return Body as unknown as AsyncIterable<Uint8Array>;
+}
