@@ -9,8 +9,9 @@
  *             what is launched meanwhile, and what it was to fork and has not, is started as a process of its own.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
@@ -103,7 +104,9 @@ class Template {
 
   constructor({ python, cwd, log, forkTimeout = FORK_MS }: NurseryOptions) {
     this.#forkTimeout = forkTimeout;
-    const child = spawn(python, ['-m', 'sandbox', '--nursery'], {
+    // Not in the data folder, whose path may be too long for a socket's.
+    const folder = mkdtempSync(path.join(tmpdir(), 'sandbox-nursery-'));
+    const child = spawn(python, ['-m', 'sandbox', '--nursery', folder], {
       cwd,
       env: programEnvironment(),
       // It ends when its input does, so not even a runtime that is killed leaves it behind.
@@ -115,6 +118,8 @@ class Template {
       child.once('error', (error) => resolve(error.message));
       child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
     });
+    // A killed one leaves it.
+    void this.ended.then(() => rmSync(folder, { recursive: true, force: true }));
     const loading = setTimeout(() => this.#kill(), LOADING_MS).unref();
     const listening = new Promise<string>((resolve) => {
       createInterface({ input: child.stdout }).on('line', (line) => {
@@ -125,8 +130,6 @@ class Template {
         }
         this.hasComeUp = true;
         clearTimeout(loading);
-        // A killed one leaves its folder.
-        void this.ended.then(() => rmSync(path.dirname(socket), { recursive: true, force: true }));
         resolve(socket);
       });
     });
@@ -165,7 +168,10 @@ class Template {
       } else if (word?.exit_code !== undefined) end(word.exit_code);
       else if (line) observer.logged(line);
     });
-    for (const source of [connection, lines]) source.on('error', () => {}); // it closes
+    connection.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') this.#kill(); // nobody can reach it any more
+    });
+    lines.on('error', () => {}); // told of the same; the connection closes
     connection.once('close', () => {
       clearTimeout(giveUp);
       resolve(null); // unless there has been one

@@ -1,4 +1,4 @@
-"""`python3 -m sandbox` serves a mailbox, `python3 -m sandbox --nursery` as many as it is asked for;
+"""`python3 -m sandbox` serves a mailbox, `python3 -m sandbox --nursery FOLDER` as many as it is asked for;
 `python3 -m sandbox --describe` says what a sandbox is here.
 """
 
@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import sys
-import tempfile
 from typing import NoReturn
 
 from sandbox import packages, supervisor, zygote_process
@@ -23,7 +22,9 @@ def main() -> int:
         help="print as JSON the isolation in force, Python's version, and packages with theirs",
     )
     parser.add_argument(
-        "--nursery", action="store_true", help="fork a sandbox for each connection; says to which socket"
+        "--nursery",
+        metavar="FOLDER",
+        help="fork a sandbox for each connection to a socket in this folder, which is removed at the end",
     )
     arguments = parser.parse_args()
     if sys.platform != "linux":
@@ -42,13 +43,12 @@ def main() -> int:
         }
         print(json.dumps(described))
         return 0
-    if arguments.nursery:
-        _become_nursery()
+    if arguments.nursery is not None:
+        _become_nursery(os.path.abspath(arguments.nursery))
     return supervisor.main()
 
 
-def _become_nursery() -> NoReturn:
-    home = tempfile.mkdtemp(prefix="sandbox-nursery-")
+def _become_nursery(home: str) -> NoReturn:
     command = zygote_process.command("nursery", home=home)
     os.execve(command[0], command, zygote_process.clean_environment(home))
 

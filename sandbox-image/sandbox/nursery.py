@@ -37,7 +37,7 @@ from sandbox.log import log
 from sandbox.settings import BadSetting, Settings
 from sandbox.zygote_process import Newborn
 
-_WAITING = 128  # connections that may wait to be accepted
+_WAITING = 1024  # connections that may wait to be accepted
 _LONGEST_SETTINGS = 64 * 1024
 _CONNECTION_FD = _CONTROL_FD = 3
 _BROKEN = 70  # exit code of a fork that is not what it was to become
@@ -83,7 +83,9 @@ class _Template:
     def __init__(self, home: str) -> None:
         self._home = home
         self._listener = socket.socket(socket.AF_UNIX)
+        umask = os.umask(0o077)
         self._listener.bind(f"{home}/socket")
+        os.umask(umask)
         self._listener.listen(_WAITING)
         self._listener.setblocking(False)
         self._sandboxes: dict[int, socket.socket] = {}

@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from typing import Any
 
@@ -14,8 +16,11 @@ class Nursery:
     """The template: `command` with `--nursery`, which ends with this process if it is not ended before."""
 
     def __init__(self, command: list[str], **options: Any) -> None:
+        self.folder = tempfile.mkdtemp(prefix="sandbox-nursery-")
+        if options.get("user"):
+            os.chown(self.folder, options["user"], options["group"])
         self.process = subprocess.Popen(
-            [*command, "--nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options
+            [*command, "--nursery", self.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options
         )
         assert self.process.stdout is not None
         self.socket: str = json.loads(self.process.stdout.readline())["nursery"]["socket"]
@@ -25,7 +30,10 @@ class Nursery:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         self.process.stdout.close()
-        return self.process.wait(10)
+        code = self.process.wait(10)
+        if code < 0:
+            shutil.rmtree(self.folder)  # a killed one leaves it
+        return code
 
     def launch(self, variables: dict[str, str]) -> "NurserySandbox":
         """Asks for a sandbox and waits until it is there."""

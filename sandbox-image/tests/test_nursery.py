@@ -157,11 +157,11 @@ class NurseryTest(unittest.TestCase):
         for how in ("input", "signal"):
             with self.subTest(how):
                 nursery = Nursery([sys.executable, "-m", "sandbox"], cwd=ROOT)
-                self.assertEqual(os.stat(os.path.dirname(nursery.socket)).st_mode & 0o777, 0o700)
+                self.assertEqual(os.stat(nursery.socket).st_mode & 0o777, 0o700)
                 if how == "signal":
                     nursery.process.terminate()
                 self.assertEqual(nursery.end(), 0)
-                self.assertFalse(os.path.exists(os.path.dirname(nursery.socket)))
+                self.assertFalse(os.path.exists(nursery.folder))
 
     def test_many_at_once(self) -> None:
         sandboxes = [self.sandbox() for _ in range(12)]

@@ -1,6 +1,6 @@
 /** Sandboxes that are forks of a template, and what becomes of them when that is gone: real ones, without a mailbox. */
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -142,6 +142,16 @@ describe('without the template', () => {
     await launch().started;
     await expect.poll(() => processes().length).toBe(1);
     expect(isAlive(pid)).toBe(false);
+  });
+
+  test('that cannot be reached any more: it is replaced', async () => {
+    start();
+    await up();
+    const [{ pid, command } = { pid: 0, command: '' }] = templates();
+    rmSync(/[^" ]*sandbox-nursery-\w+/.exec(command)?.[0] ?? '', { recursive: true });
+    await launch().started;
+    await expect.poll(() => processes().length).toBe(1);
+    await expect.poll(() => isAlive(pid)).toBe(false);
   });
 
   test('that cannot come up: everything is started as a process', async () => {
