@@ -85,7 +85,8 @@ function names(dataDir: string): string[] {
   try {
     return readdirSync(environmentsFolder(dataDir));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    // Whether the data folder can be one is for whoever opens it to say.
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
     throw error;
   }
 }

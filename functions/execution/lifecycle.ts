@@ -121,10 +121,11 @@ async function toAttempt(
 
 /** Whether a program did well and there is nothing to be seen of it: no text (spaces and colours are none), no file. */
 function isWithoutOutput(
-  { status, artifacts, artifacts_skipped = [] }: AttemptRecord,
+  { status, output: stored, artifacts, artifacts_skipped = [] }: AttemptRecord,
   output: string | null,
 ) {
-  if (status !== 'succeeded' || artifacts.length > 0 || artifacts_skipped.length > 0) return false;
+  const isLost = stored !== null && output === null;
+  if (isLost || status !== 'succeeded' || artifacts.length > 0 || artifacts_skipped.length > 0) return false;
   return /^[\s\p{Cc}\p{Cf}]*$/u.test(stripVTControlCharacters(output ?? ''));
 }
 

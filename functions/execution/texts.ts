@@ -2,9 +2,10 @@
  * Long texts (code, output) live in S3, short ones in the item itself: an item of DynamoDB may have 400 KB at most,
  * and reading it costs by its size.
  */
-import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { GetObjectCommand, NoSuchKey, PutObjectCommand } from '@aws-sdk/client-s3';
 import { s3 } from '../service/aws.ts';
 import { config } from '../service/config.ts';
+import { logger } from '../service/logger.ts';
 
 export type StoredText = { text: string } | { key: string };
 
@@ -29,11 +30,18 @@ export async function putText(key: string, text: string): Promise<void> {
   );
 }
 
+/** null if there is none, also if it was lost: the rest of what it belongs to can be read all the same. */
 export async function readText(stored: StoredText | null): Promise<string | null> {
   if (!stored) return null;
   if ('text' in stored) return stored.text;
-  const { Body } = await s3.send(new GetObjectCommand({ Bucket: config.bucketName, Key: stored.key }));
-  return (await Body?.transformToString()) ?? '';
+  try {
+    const { Body } = await s3.send(new GetObjectCommand({ Bucket: config.bucketName, Key: stored.key }));
+    return (await Body?.transformToString()) ?? '';
+  } catch (error) {
+    if (!(error instanceof NoSuchKey)) throw error;
+    logger.error('a text is lost', { key: stored.key });
+    return null;
+  }
 }
 
 /** The key of an attempt's code. The code is always there too, because CheckCode reads it by a presigned URL. */

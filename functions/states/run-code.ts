@@ -71,9 +71,11 @@ async function run(
   // The job may have been run before this workflow was started again.
   const verdict = isNew ? null : await takeResult(execution, waiting);
   if (verdict) return verdict;
+  const code = await readText(waiting.code);
+  if (code === null) throw new Error('The code of this attempt is lost.');
   await putJob(sandboxId, {
     job_id: jobId(waiting),
-    code: (await readText(waiting.code)) ?? '',
+    code,
     tests: execution.tests,
     timeout: execution.timeout,
     policy: execution.policy,

@@ -35,7 +35,8 @@ export function openDataFolder(folder: string): DataFolder {
   const file = inFolder('state.sqlite');
   try {
     // Other users, those that attempts run as among them, have no business in there.
-    fs.mkdirSync(inFolder('s3'), { recursive: true, mode: 0o700 });
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeObjectFolder(folder, notices);
     if (!fs.existsSync(file) && EARLIER_FORMAT.slice(0, 3).some((name) => fs.existsSync(inFolder(name)))) {
       const kept = setAside(folder, EARLIER_FORMAT);
       notices.push(
@@ -53,6 +54,16 @@ export function openDataFolder(folder: string): DataFolder {
   } catch (error) {
     throw explain(error, folder);
   }
+}
+
+function makeObjectFolder(folder: string, notices: string[]): void {
+  const objects = path.join(folder, 's3');
+  if (fs.existsSync(objects) && !fs.statSync(objects).isDirectory()) {
+    notices.push(
+      `${objects} is no folder: it is kept in ${setAside(folder, ['s3'])}, and the files are gone.`,
+    );
+  }
+  fs.mkdirSync(objects, { recursive: true, mode: 0o700 });
 }
 
 function openDatabase(folder: string, file: string, notices: string[]): Database {
@@ -75,7 +86,7 @@ function loadCredentials(folder: string, notices: string[]): Credentials {
   const name = 'credentials.json';
   const file = path.join(folder, name);
   if (fs.existsSync(file)) {
-    const known = credentialsSchema.safeParse(parsed(fs.readFileSync(file, 'utf8')));
+    const known = credentialsSchema.safeParse(parsed(file));
     if (known.success) return known.data;
     notices.push(
       `${file} cannot be read: it is kept in ${setAside(folder, [name])}, and new credentials are in its place.`,
@@ -90,11 +101,13 @@ function loadCredentials(folder: string, notices: string[]): Credentials {
   return credentials;
 }
 
-function parsed(text: string): unknown {
+function parsed(file: string): unknown {
   try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
+    return JSON.parse(fs.readFileSync(file, 'utf8'));
+  } catch (error) {
+    // It may be a folder.
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'EISDIR') return undefined;
+    throw error;
   }
 }
 
@@ -123,5 +136,9 @@ function explain(error: unknown, folder: string): unknown {
     return new ConfigurationError(`${at} is a file, not a folder: use another DATA_DIR.`);
   if (code === 'ENOSPC' || code.startsWith('SQLITE_FULL'))
     return new ConfigurationError(`There is no room left for ${folder}: make some, or use another DATA_DIR.`);
+  if (storageFailure(error) || (error as NodeJS.ErrnoException).syscall)
+    return new ConfigurationError(
+      `${folder} cannot be used: ${(error as Error).message}. Use another DATA_DIR.`,
+    );
   return error;
 }

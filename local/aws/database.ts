@@ -159,10 +159,13 @@ function unlock(database: Sqlite.Database): void {
 }
 
 function open(file: string): Sqlite.Database {
-  if (isCut(file)) throw new CutFile(`${file} is shorter than its own header says`);
+  if (isCut(file)) throw new DamagedFile(`${file} is shorter than its own header says`);
   const database = new Sqlite(file);
   try {
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
+    // Else the damage would show whenever something that lies there is read. It takes a second for 700 MB.
+    const [check] = database.prepare('PRAGMA quick_check(1)').all() as { quick_check: string }[];
+    if (check?.quick_check !== 'ok') throw new DamagedFile(`${file}: ${check?.quick_check}`);
     const [row] = database.prepare('PRAGMA user_version').all() as { user_version: number }[];
     const version = row?.user_version ?? 0;
     if (version > FORMAT)
@@ -178,11 +181,12 @@ function open(file: string): Sqlite.Database {
   }
 }
 
-class CutFile extends Error {}
+class DamagedFile extends Error {}
 
 /** SQLite takes an empty file for a new database, and reads what is missing of the last page as zeros. */
 function isCut(file: string): boolean {
   if (!fs.existsSync(file)) return false;
+  if (!fs.statSync(file).isFile()) return true;
   const header = Buffer.alloc(100);
   const descriptor = fs.openSync(file, 'r');
   try {
@@ -197,7 +201,7 @@ function isCut(file: string): boolean {
 
 /** What SQLite says of its file; undefined if the error is none of SQLite's. */
 export function storageFailure(error: unknown): 'in use' | 'damaged' | 'unwritable' | undefined {
-  if (error instanceof CutFile) return 'damaged';
+  if (error instanceof DamagedFile) return 'damaged';
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (/^SQLITE_(BUSY|LOCKED)/.test(code)) return 'in use';
   if (/^SQLITE_(NOTADB|CORRUPT)/.test(code)) return 'damaged';

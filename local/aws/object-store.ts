@@ -30,6 +30,7 @@ export interface StoredObject extends ObjectMetadata {
 const MAX_NAME = 200;
 const METADATA_READ = 16 * 1024;
 
+/** One that an accident has damaged (cut, overwritten) counts as not there: it can be written anew. */
 export class ObjectStore {
   readonly #folder: string;
   readonly #incoming: string;
@@ -77,9 +78,8 @@ export class ObjectStore {
 
   get(bucket: string, key: string): StoredObject | undefined {
     const bytes = unlessMissing(() => fs.readFileSync(this.#file(bucket, key)));
-    if (!bytes) return undefined;
-    const end = bytes.indexOf('\n');
-    return { ...JSON.parse(bytes.toString('utf8', 0, end)), content: bytes.subarray(end + 1) };
+    const start = bytes && parseStart(bytes, bytes.length);
+    return start && { ...start.metadata, content: bytes.subarray(start.length) };
   }
 
   head(bucket: string, key: string): ObjectMetadata | undefined {
@@ -137,16 +137,25 @@ function decodePath(relative: string): string {
     .join('/');
 }
 
-function readMetadata(file: string): ObjectMetadata {
+function readMetadata(file: string): ObjectMetadata | undefined {
   const descriptor = fs.openSync(file, 'r');
   try {
     const start = Buffer.alloc(METADATA_READ);
     const length = fs.readSync(descriptor, start, 0, METADATA_READ, 0);
-    const end = start.subarray(0, length).indexOf('\n');
-    if (end < 0) throw new Error(`${file} does not begin with a line of metadata`);
-    return JSON.parse(start.toString('utf8', 0, end));
+    return parseStart(start.subarray(0, length), fs.fstatSync(descriptor).size)?.metadata;
   } finally {
     fs.closeSync(descriptor);
+  }
+}
+
+/** The line that a file of `size` bytes begins with; undefined if it is none, or the file does not have the size it says. */
+function parseStart(start: Buffer, size: number): { metadata: ObjectMetadata; length: number } | undefined {
+  const length = start.indexOf('\n') + 1;
+  try {
+    const metadata = JSON.parse(start.toString('utf8', 0, length)) as ObjectMetadata;
+    return length + metadata.size === size ? { metadata, length } : undefined;
+  } catch {
+    return undefined;
   }
 }
 

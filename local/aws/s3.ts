@@ -198,9 +198,11 @@ export function createS3({ store, signatures, region, notifications }: S3Options
         break;
       }
     }
-    const contents = items.map(({ name, isPrefix }) => {
+    const contents = items.flatMap(({ name, isPrefix }) => {
       if (isPrefix) return `<CommonPrefixes>${xml({ Prefix: encode(name) })}</CommonPrefixes>`;
-      const { modified, etag, size } = store.head(bucket, name) as ObjectMetadata;
+      const metadata = store.head(bucket, name);
+      if (!metadata) return [];
+      const { modified, etag, size } = metadata;
       const LastModified = new Date(modified).toISOString();
       return `<Contents>${xml({ Key: encode(name), LastModified, ETag: etag, Size: size, StorageClass: 'STANDARD' })}</Contents>`;
     });

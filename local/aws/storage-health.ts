@@ -4,7 +4,8 @@
  *   whole ──a write fails, or little room is left──► in trouble ──a trial write succeeds──► whole
  *
  * While it is in trouble no new work is taken (`problem` says why) and functions wait (`whole()`), so that nothing that
- * was acknowledged fails for it. A trial is made once a second.
+ * was acknowledged fails for it. A trial is made once a second; not of a database that is damaged, which the next start
+ * sets aside.
  */
 import '../polyfill.ts';
 import fs from 'node:fs';
@@ -38,14 +39,19 @@ export class StorageHealth {
 
   /** Why no new work is taken now, in a sentence; null if it is. */
   get problem(): string | null {
-    if (this.#problem === null && this.#lacksRoom()) this.#enter('little room is left');
+    if (this.#problem === null && this.#lacksRoom()) this.#takesNoMore('little room is left');
     return this.#problem;
   }
 
   /** Whether the error is the disk's. If so, it is in trouble from here on. */
   blames(error: unknown): boolean {
     if (!isOfDisk(error)) return false;
-    this.#enter((error as Error).message);
+    if (storageFailure(error) === 'damaged') {
+      this.#enter(
+        `What is kept in ${path.resolve(this.#folder)} is damaged (${(error as Error).message}). Stop the service and start it again: it then keeps that aside, says so, and begins anew.`,
+        { passes: false },
+      );
+    } else this.#takesNoMore((error as Error).message);
     return true;
   }
 
@@ -85,12 +91,18 @@ export class StorageHealth {
     this.#waiting.resolve();
   }
 
-  #enter(reason: string): void {
+  #takesNoMore(reason: string): void {
+    this.#enter(
+      `The disk below ${path.resolve(this.#folder)} takes no more (${reason}). Make room there: the service then goes on by itself, and nothing that it has taken on is lost.`,
+    );
+  }
+
+  #enter(problem: string, { passes = true } = {}): void {
     if (this.#problem !== null || this.#closed) return;
-    this.#problem = `The disk below ${path.resolve(this.#folder)} takes no more (${reason}). Make room there: the service then goes on by itself, and nothing that it has taken on is lost.`;
+    this.#problem = problem;
     this.#waiting = Promise.withResolvers();
-    this.#log('error', this.#problem);
-    this.#timer = setInterval(() => this.#try(), TRIAL_MS).unref();
+    this.#log('error', problem);
+    if (passes) this.#timer = setInterval(() => this.#try(), TRIAL_MS).unref();
   }
 
   #try(): void {

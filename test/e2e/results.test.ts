@@ -1,5 +1,11 @@
 /** What a program leaves, from the sandbox to the API: files of any name, what is left out and why, and nothing at all. */
-import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventSchema } from '../../functions/events/events.ts';
 import type { Attempt } from '../../functions/execution/execution.ts';
@@ -14,6 +20,8 @@ beforeAll(async () => {
   product = await startProduct();
 });
 afterAll(() => product.close());
+
+const bucket = () => process.env.BUCKET_NAME ?? '';
 
 let number = 0;
 async function run(code: string, request: object = {}): Promise<{ id: string; attempt: Attempt }> {
@@ -35,6 +43,16 @@ async function download(id: string, name: string) {
   const [, encoded = ''] = /filename\*=UTF-8''([\w.%!#$&+^`|~-]+)$/.exec(disposition) ?? [];
   return { text: await file.text(), savedAs: decodeURIComponent(encoded) };
 }
+
+test('an execution whose output is lost can be read all the same', async () => {
+  const { id, attempt } = await run('print("a line " * 5_000)');
+  expect(attempt.output?.length).toBeGreaterThan(30_000);
+  const Key = `executions/${id}/attempts/1/output.txt`;
+  await new S3Client().send(new DeleteObjectCommand({ Bucket: bucket(), Key }));
+  const { final_result, ...execution } = await product.get(id);
+  expect(execution).toMatchObject({ status: 'succeeded', results: [final_result] });
+  expect(final_result).toEqual({ ...attempt, output: null });
+});
 
 /** S3 puts the name of a form's file in its place. */
 const FORM_FILE = '$' + '{filename}';
@@ -174,8 +192,6 @@ test('what is printed in four-byte characters comes live as all else', async () 
 });
 
 describe('the contract', () => {
-  const bucket = () => process.env.BUCKET_NAME ?? '';
-
   async function documents(prefix: string): Promise<[key: string, document: unknown][]> {
     const s3 = new S3Client();
     const { Contents = [] } = await s3.send(new ListObjectsV2Command({ Bucket: bucket(), Prefix: prefix }));

@@ -25,6 +25,15 @@ function open(folder: string) {
   return { notices, credentials, document };
 }
 
+const PAGE = 4096;
+
+/** Two pages of a database, from number `page` on. */
+function overwriteFrom(file: string, page: number): void {
+  const bytes = fs.readFileSync(file);
+  bytes.fill('damage', page * PAGE, (page + 2) * PAGE);
+  fs.writeFileSync(file, bytes);
+}
+
 test('a folder is as it was left', () => {
   const folder = usedFolder();
   const { credentials } = open(folder);
@@ -35,6 +44,8 @@ test.each([
   ['overwritten', (file: string) => fs.writeFileSync(file, 'no database'.repeat(1000))],
   ['cut', (file: string) => fs.truncateSync(file, fs.statSync(file).size - 5000)],
   ['empty', (file: string) => fs.truncateSync(file, 0)],
+  ['overwritten in the middle', (file: string) => overwriteFrom(file, 2)],
+  ['overwritten near its end', (file: string) => overwriteFrom(file, fs.statSync(file).size / PAGE - 2)],
 ])('a database that is %s is kept aside, and said', (_how, damage) => {
   const folder = usedFolder();
   const file = path.join(folder, 'state.sqlite');
@@ -59,6 +70,27 @@ test.each(['', '{"accessKeyId":"LOCAL', '{}', 'null', '{"accessKeyId":5,"secretA
     expect(open(folder)).toMatchObject({ notices: [], credentials });
   },
 );
+
+test.each(['state.sqlite', 'credentials.json'])(
+  'a folder in the place of %s is kept aside, and said',
+  (name) => {
+    const folder = usedFolder();
+    fs.rmSync(path.join(folder, name));
+    fs.mkdirSync(path.join(folder, name));
+    const { notices } = open(folder);
+    expect(notices).toEqual([expect.stringMatching(/ is kept in .*set-aside/)]);
+    expect(open(folder).notices).toEqual([]);
+  },
+);
+
+test('a file in the place of the objects is kept aside, and said', () => {
+  const folder = usedFolder();
+  fs.rmSync(path.join(folder, 's3'), { recursive: true });
+  fs.writeFileSync(path.join(folder, 's3'), '');
+  const { notices, document } = open(folder);
+  expect(notices).toEqual([expect.stringMatching(/s3 is no folder: it is kept in .*set-aside/)]);
+  expect(document).toBe('kept');
+});
 
 test('the files of an earlier format are kept aside together, and said', () => {
   const folder = temporaryFolder();
@@ -102,4 +134,7 @@ test('a data folder that is a file, or cannot be made, is said in a sentence', (
   expect(() => openDataFolder(path.join(file, 'below'))).toThrow(
     /is a file, not a folder: use another DATA_DIR/,
   );
+  const link = `${file}-link`;
+  fs.symlinkSync('/nowhere/at/all', link);
+  expect(() => openDataFolder(link)).toThrow(/cannot be used: .*Use another DATA_DIR/);
 });

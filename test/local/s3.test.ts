@@ -51,6 +51,23 @@ const keyOf = (event: S3Event) => event.Records[0]?.s3.object.key ?? '';
 const codeOf = async (response: Response) => /<Code>(.*?)<\/Code>/.exec(await response.text())?.[1];
 
 describe('objects', () => {
+  test.each([
+    ['empty', 0],
+    ['cut in its metadata', 30],
+    ['cut in its content', -3],
+  ])('one whose file is %s is not there, and can be put anew', async (_, length) => {
+    const Key = `damaged/${length}`;
+    await put(Key, 'some content');
+    const file = path.join(dataDir, 's3', Bucket, `${Key}@`);
+    fs.truncateSync(file, length < 0 ? fs.statSync(file).size + length : length);
+    await expect(get(Key)).rejects.toMatchObject({ name: 'NoSuchKey' });
+    await expect(s3.send(new HeadObjectCommand({ Bucket, Key }))).rejects.toMatchObject({ name: 'NotFound' });
+    const { Contents = [] } = await s3.send(new ListObjectsV2Command({ Bucket, Prefix: 'damaged/' }));
+    expect(Contents.map((object) => object.Key)).not.toContain(Key);
+    await put(Key, 'new content');
+    expect(await get(Key)).toBe('new content');
+  });
+
   test('are given back with what was stored of them', async () => {
     const Body = 'naïve\n\u0000bytes';
     const { ETag } = await s3.send(

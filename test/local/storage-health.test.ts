@@ -40,6 +40,12 @@ test('without room for bytes, or for files, no new work is taken until there is 
   }
 });
 
+test('a database that is damaged under way is told as that, and no writing helps', () => {
+  const message = 'database disk image is malformed';
+  expect(health.blames(Object.assign(new Error(message), { code: 'SQLITE_CORRUPT' }))).toBe(true);
+  expect(health.problem).toMatch(/is damaged \(.* malformed\)\. .* start it again: it then keeps that aside/);
+});
+
 test('of an upload that cannot be kept nothing is left, wherever it failed', async () => {
   disk.fill();
   expect(() => put('no/room')).toThrow(/ENOSPC/);

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { DescribeTasksCommand } from '@aws-sdk/client-ecs';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { StoredText } from '../../functions/execution/texts.ts';
 import type { AttemptRecord, ExecutionRecord } from '../../functions/service/store.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
@@ -34,7 +35,10 @@ async function upload(key: string, document: object): Promise<void> {
 
 let number = 0;
 /** An execution without a workflow, whose attempt waits for a sandbox that has uploaded its result already. */
-async function waitingWithResult(output: string): Promise<[ExecutionRecord, AttemptRecord]> {
+async function waitingWithResult(
+  output: string,
+  code: StoredText = { text: 'print(1)' },
+): Promise<[ExecutionRecord, AttemptRecord]> {
   const { nextAttempt, openExecution } = await import('../../functions/execution/lifecycle.ts');
   number += 1;
   const id = `recovery-${number}`;
@@ -71,7 +75,7 @@ async function waitingWithResult(output: string): Promise<[ExecutionRecord, Atte
     start_tries: 0,
   });
   await store.assignSandbox(id, sandbox_id, undefined);
-  const checking = await store.moveAttempt(attempt, 'checking', { code: { text: 'print(1)' } });
+  const checking = await store.moveAttempt(attempt, 'checking', { code });
   await upload(`mailbox/${sandbox_id}/results/${id}_1-1.json`, runResult(`${id}_1-1`, { output }));
   const execution = await store.getExecution(id);
   if (!execution) throw new Error('no execution');
@@ -87,8 +91,8 @@ test('RunCode takes a result that is there already', async () => {
 });
 
 /** The same, of whose sandbox is known that it is ready. */
-async function readyWithResult() {
-  const [execution, attempt] = await waitingWithResult('done');
+async function readyWithResult(code?: StoredText) {
+  const [execution, attempt] = await waitingWithResult('done', code);
   await store.setSandboxReady(execution.sandbox_id ?? '', { isolation: {}, packages: [] });
   return { ...execution, attempt };
 }
@@ -133,6 +137,12 @@ describe('RunCode', () => {
     await endExecution(execution_id);
     await call('collect-result', uploaded(execution));
     expect(await typesOf(execution_id)).toEqual(['attempt.finished', 'execution.finished']);
+  });
+
+  test('runs no program whose text is lost', async () => {
+    const { execution_id } = await readyWithResult({ key: 'executions/lost/code.py' });
+    const run = call('run-code', { execution_id, attempt: 1, task_token: 'x' });
+    await expect(run).rejects.toThrow('The code of this attempt is lost.');
   });
 
   test('says so if there is no sandbox, or none that lives, and loses no run for it', async () => {
