@@ -29,6 +29,8 @@ export const LIMITS = {
   timeout: 300,
   /** Files that an attempt may hand over: how many, bytes of one and of all, characters of a name. */
   artifacts: { files: 20, fileBytes: 10 * MIB, totalBytes: 25 * MIB, name: 200 },
+  /** Files that an execution may be given: the same, and bytes of a name in UTF-8, which file systems limit. */
+  inputs: { files: 20, fileBytes: 100 * MIB, totalBytes: 250 * MIB, name: 200, nameBytes: 255 },
   /** sandboxes that may be lost with an attempt: while its program runs, and before; those that we end do not count */
   losses: 3,
   /** sandboxes that may be lost in one execution, over all its attempts: a workflow has so many steps and no more */

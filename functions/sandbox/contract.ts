@@ -23,6 +23,12 @@ import {
 export const CONTRACT_LIMITS = {
   ...LIMITS.artifacts,
   skipped: 50,
+  /** inputs of a job, bytes of one and of all, and characters and bytes of a name */
+  inputs: LIMITS.inputs.files,
+  inputBytes: LIMITS.inputs.fileBytes,
+  inputTotalBytes: LIMITS.inputs.totalBytes,
+  inputName: LIMITS.inputs.name,
+  inputNameBytes: LIMITS.inputs.nameBytes,
   /** characters of a job's code and tests, and its seconds; the API allows less */
   code: 60_000,
   tests: 60_000,
@@ -52,6 +58,29 @@ const manifestSchema = z.object({
 });
 export type Manifest = z.infer<typeof manifestSchema>;
 
+/** The name of an input: that of a file in the working folder, not hidden, and not of one that a sandbox puts there. */
+export const inputNameSchema = text(LIMITS.inputs.name)
+  .regex(/^(?!\.|main\.py$)[^\p{Cc}\p{Cs}/\\]+$/u, 'must be the plain name of a file that is not hidden')
+  .refine((name) => Buffer.byteLength(name) <= LIMITS.inputs.nameBytes, {
+    error: `must have at most ${LIMITS.inputs.nameBytes} bytes in UTF-8`,
+  });
+
+/** A file that a sandbox fetches and puts into the working folder of each attempt. No two of a job have one name. */
+const inputSchema = z.object({
+  name: inputNameSchema,
+  size: z.int().min(0).max(LIMITS.inputs.fileBytes),
+  /** The MD5 of its content in hex; null where S3 does not have it. */
+  etag: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/)
+    .nullable(),
+  /** A presigned GET. */
+  url: z.string().regex(/^https?:\/\/\S+$/),
+});
+export type Input = z.infer<typeof inputSchema>;
+
+const inputsSchema = z.array(inputSchema).max(LIMITS.inputs.files).optional();
+
 const jobSchema = z.object({
   job_id: jobIdSchema,
   code: text(CONTRACT_LIMITS.code),
@@ -59,10 +88,12 @@ const jobSchema = z.object({
   /** seconds */
   timeout: z.number().positive().max(CONTRACT_LIMITS.timeout),
   policy: policySchema,
+  inputs: inputsSchema,
 });
 export type Job = z.infer<typeof jobSchema>;
 
-const wakeSchema = z.object({ job_id: jobIdSchema, wake: z.literal(true) });
+/** A job will come soon. With its inputs, these are fetched meanwhile. */
+const wakeSchema = z.object({ job_id: jobIdSchema, wake: z.literal(true), inputs: inputsSchema });
 export type WakeJob = z.infer<typeof wakeSchema>;
 
 const exitSchema = z.object({ job_id: jobIdSchema, exit: z.literal(true) });

@@ -13,6 +13,7 @@ import stat
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import IO
 
 from sandbox.contract import LIMITS
 
@@ -24,6 +25,7 @@ LONGEST_NAME = LIMITS["name"]
 _DEEPEST = 20
 _MOST_SEEN = 12_000  # entries: an attempt that left more is stopped for it
 _DEEPEST_WALK = 200  # folders open at once
+_PIECE = 64 * 1024  # bytes that are compared at once
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9_.+-]{1,50}/[A-Za-z0-9_.+-]{1,49}")
 
@@ -56,12 +58,24 @@ class Harvest:
             self.skipped.append({"name": _shown(name), "reason": reason})
 
 
-def leave_out(folder: str, name: str, data: bytes) -> None:
-    """Removes a file that was put into a working folder, if it is still what was put there."""
-    path = f"{folder}/{name}"
-    with contextlib.suppress(OSError), open(os.open(path, _FILE_FLAGS), "rb") as file:
-        if file.read(len(data) + 1) == data:
-            os.unlink(path)
+def leave_out(folder: str, name: str, original: IO[bytes]) -> None:
+    """Removes a file that was put into a working folder, if it is still what was put there.
+
+    The content tells: a program that writes through a map of the file's memory may leave its times alone.
+    """
+    size = original.seek(0, os.SEEK_END)
+    for place in _open_any_folder(folder, None):
+        try:
+            with contextlib.suppress(OSError):
+                entry = os.stat(name, dir_fd=place, follow_symlinks=False)
+                if not stat.S_ISREG(entry.st_mode) or entry.st_size != size:
+                    continue
+                os.chmod(name, 0o600, dir_fd=place)  # its owner may have taken it from itself
+                with open(os.open(name, _FILE_FLAGS, dir_fd=place), "rb", buffering=0) as file:
+                    if _have_same_content(file, original):
+                        os.unlink(name, dir_fd=place)
+        finally:
+            os.close(place)
 
 
 def collect(folder: str) -> Harvest:
@@ -229,6 +243,16 @@ def _read(name: str, parent: int) -> bytes | None:
         return None
     with open(fd, "rb") as file:
         return file.read(LARGEST_FILE)
+
+
+def _have_same_content(one: IO[bytes], other: IO[bytes]) -> bool:
+    other.seek(0)
+    while True:
+        piece = one.read(_PIECE)
+        if piece != other.read(_PIECE):
+            return False
+        if not piece:
+            return True
 
 
 def _stat(name: str, parent: int) -> os.stat_result | None:

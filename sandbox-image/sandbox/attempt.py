@@ -1,9 +1,9 @@
 """One attempt, from its fork to its end, as the supervisor sees it; the other side of `harness.py`.
 
-An attempt is prepared before its job is known: the child is forked, confines itself and waits. `run` hands
-it the job, takes what it writes, keeps the time, watches the size of its folder, and returns when nothing of
-it is left. Whatever comes from the child may be forged, except that it has tests attested only by a nonce
-that it does not get before its code has ended.
+An attempt is prepared before its job is known: the child is forked, confines itself and waits. `give` puts
+the inputs of the job into its working folder. `run` hands it the job, takes what it writes, keeps the time,
+watches the size of its folder, and returns when nothing of it is left. Whatever comes from the child may be
+forged, except that it has tests attested only by a nonce that it does not get before its code has ended.
 
 The time limit runs from the moment the code begins, tests and figures included, and stands still while this
 process is stopped. Nothing that a child says moves it, and nothing that is sent to it is waited for.
@@ -16,14 +16,15 @@ import secrets
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from sandbox import channel
+from sandbox import channel, inputs
 from sandbox.channel import Message
 from sandbox.disk import Disk
 from sandbox.hidden import HostPaths
+from sandbox.inputs import Original
 from sandbox.jobs import Job
 from sandbox.output import Output
 from sandbox.zygote_process import ROOT, ZygoteLost, ZygoteProcess
@@ -83,6 +84,7 @@ class Attempt:
         self._hidden = HostPaths(folder, ROOT, zygote.import_path)
         self._ending = Ending(resident_bytes=zygote.abilities.resident_bytes, hide=self._hidden.hide)
         self._isolation: dict[str, str] | None = None
+        self._sizes: list[int] = []
         self._gave_tests = False
         self._is_tracing = False
         self._messages = channel.MessageReader()
@@ -117,10 +119,18 @@ class Attempt:
             self._take_messages(data)
         return self._isolation, self._ending.refused
 
+    def give(self, originals: Sequence[Original]) -> None:
+        """Puts inputs into the working folder; raises OSError, and ZygoteLost if the child has died."""
+        if originals:
+            self.isolation()  # by now the folder has its owner
+            self._sizes = [original.size for original in originals]
+            self._disk.make_room(self.folder, self._sizes)
+            inputs.put(self.folder, originals)
+
     def run(self, job: Job, on_output: Callable[[str], None]) -> Ending:
         """Runs the job; `on_output` gets text while it runs. Raises ZygoteLost if the zygote dies."""
         self._job = job
-        self._usage = self._disk.watch(self.folder)
+        self._usage = self._disk.watch(self.folder, self._sizes)
         self._nonce = secrets.token_hex(16)
         self._begun_at = time.monotonic()
         self._set_deadline(max(job.timeout, START_SECONDS), self._time_out)
@@ -131,6 +141,7 @@ class Attempt:
             timeout=job.timeout,
             has_tests=job.tests is not None,
             others=self._zygote.count_others(),
+            largest_input=max(self._sizes, default=0),
         )
         with selectors.DefaultSelector() as selector:
             selector.register(self._zygote.control, selectors.EVENT_READ, self._hear_zygote)

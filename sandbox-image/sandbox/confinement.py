@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sandbox import artifacts, landlock, linux, processes, readable, seccomp
+from sandbox.jobs import LARGEST_INPUT
 from sandbox.readable import Readable
 
 FILE_BYTES = 64 * 1024 * 1024
@@ -212,6 +213,11 @@ def limit_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
 
 
+def limit_file_size(largest_input: int) -> None:
+    """Lets files grow beyond the largest that the program was given by as much as those that it makes."""
+    _limit(resource.RLIMIT_FSIZE, FILE_BYTES + largest_input, FILE_BYTES + largest_input)
+
+
 def limit_threads(others: int) -> None:
     """Allows the same number of threads, however many `others` are counted with them."""
     limit = others + MOST_THREADS
@@ -280,7 +286,7 @@ def _limit_resources(memory_bytes: int, tasks: int) -> None:
         present = int(file.read().split()[0]) * resource.getpagesize()
     _limit(resource.RLIMIT_AS, present + memory_bytes, present + memory_bytes + RESERVE_BYTES)
     _limit(resource.RLIMIT_NPROC, tasks, tasks)
-    _limit(resource.RLIMIT_FSIZE, FILE_BYTES, FILE_BYTES)
+    _limit(resource.RLIMIT_FSIZE, FILE_BYTES, FILE_BYTES + LARGEST_INPUT)
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES)
     _limit(resource.RLIMIT_CORE, 0, 0)
     _limit(resource.RLIMIT_MSGQUEUE, 0, 0)

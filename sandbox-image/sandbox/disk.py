@@ -10,11 +10,14 @@ Elsewhere (Fargate gives no such right) two counters watch the folder: what a wa
 how much the file system has grown since the attempt began. A file system as small as Fargate's /tmp has
 no other writer, so its growth is the attempt's; on a larger one others may write as well, and only a
 growth that is far above the limit, and that no walk explains, is held against the attempt.
+
+The files that a program is given have room of their own: the limits are for what it writes.
 """
 
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sandbox import artifacts, linux, processes
@@ -29,6 +32,7 @@ WALK_SECONDS = 0.25  # between walks through a folder
 
 _TMPFS_BYTES = LARGEST_FOLDER + 64 * 1024 * 1024  # room to be seen above the limit, and told so
 _TMPFS_INODES = MOST_ENTRIES + 2_000
+_BLOCK = 4096  # bytes
 _CAP_SYS_ADMIN = 21
 
 
@@ -49,12 +53,16 @@ class Disk:
         """Makes a working folder, which only its owner can enter; raises OSError."""
         os.mkdir(folder, 0o700)
         if self._mounts:
-            options = f"size={_TMPFS_BYTES},nr_inodes={_TMPFS_INODES},mode=0700"
-            linux.mount("tmpfs", folder, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
+            _mount(folder, 0, _TMPFS_BYTES)
 
-    def watch(self, folder: str) -> "Usage":
-        """Begins to count what is written in a working folder."""
-        return Usage(folder, self._mounts)
+    def make_room(self, folder: str, sizes: Sequence[int]) -> None:
+        """Lets a working folder hold files of these sizes beside what is written; raises OSError."""
+        if self._mounts:
+            _mount(folder, linux.MS_REMOUNT, _TMPFS_BYTES + _blocks(sizes))
+
+    def watch(self, folder: str, sizes: Sequence[int]) -> "Usage":
+        """Begins to count what is written in a working folder, which holds files of these sizes."""
+        return Usage(folder, self._mounts, sizes)
 
     def remove(self, folder: str) -> None:
         """Removes a working folder and all that is in it; what cannot be removed is logged."""
@@ -77,10 +85,11 @@ class Disk:
 
 
 class Usage:
-    """Counts what an attempt writes; safe while its code runs."""
+    """Counts what an attempt writes; safe while its code runs. What it was given does not count."""
 
-    def __init__(self, folder: str, is_own: bool) -> None:
+    def __init__(self, folder: str, is_own: bool, sizes: Sequence[int] = ()) -> None:
         self._folder = folder
+        self._most_to_find = LARGEST_FOLDER + _blocks(sizes), MOST_ENTRIES + len(sizes)
         self._next_walk = 0.0
         self._before = _used(folder)
         # The file system is the attempt's alone, or as good as that: all its growth is counted.
@@ -100,10 +109,20 @@ class Usage:
         begun = time.monotonic()
         if begun < self._next_walk and not has_grown:
             return False
-        found = artifacts.is_too_large(self._folder, LARGEST_FOLDER, MOST_ENTRIES)
+        found = artifacts.is_too_large(self._folder, *self._most_to_find)
         # However much there is to walk through, most of the time is left for the rest.
         self._next_walk = begun + max(WALK_SECONDS, 5 * (time.monotonic() - begun))
         return found
+
+
+def _mount(folder: str, flags: int, size: int) -> None:
+    options = f"size={size},nr_inodes={_TMPFS_INODES},mode=0700"
+    linux.mount("tmpfs", folder, "tmpfs", flags | linux.MS_NOSUID | linux.MS_NODEV, options)
+
+
+def _blocks(sizes: Sequence[int]) -> int:
+    """Bytes that files of these sizes take."""
+    return sum(-size // _BLOCK * -_BLOCK for size in sizes)
 
 
 @dataclass(frozen=True)

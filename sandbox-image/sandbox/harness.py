@@ -79,6 +79,7 @@ def run(
     supervisor.sendall(channel.pack({"event": "taken"}))
 
     confinement.limit_threads(job["others"])
+    confinement.limit_file_size(job["largest_input"])
     confinement.limit_cpu(math.ceil(job["timeout"]) * (os.cpu_count() or 1) + 10)
     _look_like_a_fresh_interpreter(settings, folder)
     _open_streams()

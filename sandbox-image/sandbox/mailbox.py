@@ -61,7 +61,7 @@ class Connection:
                 return self._exchange(self._connection, method, body, headers)
             except ConnectionError:
                 pass  # closed while it was idle
-        self._connection = self._open()
+        self._connection = connect(self._url)
         return self._exchange(self._connection, method, body, headers)
 
     def close(self) -> None:
@@ -70,26 +70,37 @@ class Connection:
             self._connection.close()
         self._connection = None
 
-    def _open(self) -> http.client.HTTPConnection:
-        host, port = self._url.hostname or "", self._url.port
-        if self._url.scheme == "https":
-            return http.client.HTTPSConnection(
-                host, port, timeout=REQUEST_SECONDS, context=ssl.create_default_context()
-            )
-        return http.client.HTTPConnection(host, port, timeout=REQUEST_SECONDS)
-
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, body: bytes | None, headers: dict[str, str]
     ) -> Answer:
-        target = urllib.parse.urlunsplit(("", "", self._url.path or "/", self._url.query, ""))
         try:
-            connection.request(method, target, body, headers)
+            connection.request(method, target(self._url), body, headers)
             response = connection.getresponse()
             answered = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, answered, response.read())
         except BaseException:
             self.close()
             raise
+
+
+def connect(url: urllib.parse.SplitResult) -> http.client.HTTPConnection:
+    """A connection to the server of a URL, not yet open; raises ValueError for a bad port."""
+    host, port = url.hostname or "", url.port
+    if url.scheme == "https":
+        return http.client.HTTPSConnection(
+            host, port, timeout=REQUEST_SECONDS, context=ssl.create_default_context()
+        )
+    return http.client.HTTPConnection(host, port, timeout=REQUEST_SECONDS)
+
+
+def target(url: urllib.parse.SplitResult) -> str:
+    """What of a URL is told to its server."""
+    return urllib.parse.urlunsplit(("", "", url.path or "/", url.query, ""))
+
+
+def may_pass(status: int) -> bool:
+    """Whether a request that was answered so may succeed when it is made again."""
+    return status >= 500 or status in (408, 429)
 
 
 def fetch_manifest(url: str) -> Manifest:
@@ -186,8 +197,7 @@ class Uploads:
                 status, problem = 0, f"the mailbox cannot be reached: {type(error).__name__}"
             if 200 <= status < 300:
                 return
-            is_final = 400 <= status < 500 and status not in (408, 429)
-            if is_final or time.monotonic() + pause > give_up_at:
+            if (status and not may_pass(status)) or time.monotonic() + pause > give_up_at:
                 raise MailboxError(problem)
             time.sleep(pause)
             pause = min(pause * 2, 5.0)

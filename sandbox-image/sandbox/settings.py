@@ -14,6 +14,7 @@ _NAMES = (
     "MANIFEST_URL",
     "SANDBOX_CONFINEMENT",
     "SANDBOX_WORK_DIR",
+    "SANDBOX_STORE_DIR",
     "SANDBOX_EXIT_WITH_PARENT",
     "SANDBOX_MEMORY_MB",
     "SANDBOX_POLICY_CHECK",
@@ -26,11 +27,15 @@ class BadSetting(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`work_dir` None: a fresh temporary folder. `policy_check` False (tests only): jobs may say "none"."""
+    """`work_dir` None: a fresh temporary folder. `store_dir`, where inputs are kept, None: the sandbox's own.
+
+    `policy_check` False (tests only): jobs may say "none".
+    """
 
     manifest_url: str
     confinement_required: bool
     work_dir: str | None
+    store_dir: str | None
     exit_with_parent: bool
     memory_bytes: int
     policy_check: bool
@@ -54,6 +59,7 @@ class Settings:
             confinement_required=_one_of(values, "SANDBOX_CONFINEMENT", "required", "unconfined")
             == "required",
             work_dir=values["SANDBOX_WORK_DIR"] or None,
+            store_dir=values["SANDBOX_STORE_DIR"] or None,
             exit_with_parent=_one_of(values, "SANDBOX_EXIT_WITH_PARENT", "0", "1") == "1",
             memory_bytes=int(memory) * 1024 * 1024,
             policy_check=_one_of(values, "SANDBOX_POLICY_CHECK", "on", "off") == "on",

@@ -1,7 +1,8 @@
 """The life of a sandbox.
 
     learn the settings ─► zygote up, first attempt prepared ─► manifest ─► ready.json
-    then for each job:  started ─► run (output chunks) ─► artifacts ─► result ─► prepare the next attempt
+    then for each job:  inputs fetched ─► started ─► run (output chunks) ─► artifacts ─► result
+                        ─► prepare the next attempt
 
 The settings come from its environment, which it wipes, or, where it is a fork of the nursery's template, from
 who asked for it (nursery.py).
@@ -13,10 +14,11 @@ or the manifest are bad, the manifest or its URLs have expired, or the mailbox c
 An attempt is prepared (forked and confined) ahead of its job, so that the job costs no more than its code.
 A prepared attempt or a zygote that has died meanwhile is replaced and the job run once more; had the child
 taken it, the result is a sandbox_error: no sandbox runs a code twice, but another one may. One thread looks
-for jobs, one uploads in order, this one does the rest.
+for jobs, one uploads in order, a few fetch inputs, this one does the rest.
 """
 
 import contextlib
+import io
 import itertools
 import os
 import signal
@@ -33,6 +35,7 @@ from sandbox import artifacts, linux, processes, result, zygote_process
 from sandbox.artifacts import Harvest, upload_name
 from sandbox.attempt import Attempt, Ending
 from sandbox.disk import Disk, can_mount
+from sandbox.inputs import InputError, Inputs, Original
 from sandbox.jobs import BadJob, Job
 from sandbox.log import log
 from sandbox.mailbox import MailboxError, MailboxLost, Uploads, fetch_manifest
@@ -80,6 +83,7 @@ class _Supervisor:
         self._settings = settings
         self._disk = disk
         self._base = base
+        self._inputs = Inputs(settings.store_dir or base)
         self._numbers = itertools.count(1)
         self._zygote: ZygoteProcess | None = None
         self._prepared: Attempt | None = None
@@ -117,7 +121,7 @@ class _Supervisor:
         log("error" if refused else "info", refused or "ready", isolation=isolation)
 
         policies = POLICIES if self._settings.policy_check else POLICIES | {NO_POLICY}
-        watcher = Watcher(manifest, policies)
+        watcher = Watcher(manifest, policies, on_wake=self._inputs.fetch)
         while True:
             job = watcher.next()
             if isinstance(job, BadJob):
@@ -127,7 +131,6 @@ class _Supervisor:
 
     def _handle(self, job: Job) -> None:
         log("info", "job started", job_id=job.job_id)
-        self._tell_live(f"started/{job.job_id}.json", {"job_id": job.job_id})
         ended = self._run(job)
         handed_in = self._hand_in(ended)
         self._clean_up()
@@ -138,10 +141,15 @@ class _Supervisor:
 
     def _run(self, job: Job) -> Result:
         """The result of a job, its artifacts already in the mailbox."""
+        try:
+            originals = self._inputs.originals(job.inputs)
+        except InputError as error:
+            return result.sandbox_error(job.job_id, f"an input could not be fetched: {error}")
+        self._tell_live(f"started/{job.job_id}.json", {"job_id": job.job_id})
         lost = result.sandbox_error(job.job_id, "the sandbox's processes died before they took the job")
-        return self._try(job) or self._try(job) or lost
+        return self._try(job, originals) or self._try(job, originals) or lost
 
-    def _try(self, job: Job) -> Result | None:
+    def _try(self, job: Job, originals: list[Original]) -> Result | None:
         """Runs a job; None if the attempt died before it took the job."""
         try:
             attempt = self._prepare()
@@ -150,6 +158,14 @@ class _Supervisor:
             return None
         self._prepared = None
         self._used.append(attempt)
+        try:
+            attempt.give(originals)
+        except ZygoteLost as error:
+            self._lose_zygote(error)
+            return None
+        except OSError as error:
+            told = f"an input could not be put into the working folder: {error.strerror}"
+            return result.sandbox_error(job.job_id, told)
         try:
             ending = attempt.run(job, self._chunk_uploader(job))
             if ending.refused is not None:
@@ -162,7 +178,7 @@ class _Supervisor:
                     "a child failed before the code began",
                     trace=ending.trace.decode("utf-8", "replace"),
                 )
-            return self._collect(job, attempt, ending)
+            return self._collect(job, originals, attempt, ending)
         except ZygoteLost as error:
             self._lose_zygote(error)
             if not attempt.is_taken:
@@ -200,9 +216,12 @@ class _Supervisor:
             self._zygote.end()
         self._zygote = None
 
-    def _collect(self, job: Job, attempt: Attempt, ending: Ending) -> Result:
+    def _collect(self, job: Job, originals: list[Original], attempt: Attempt, ending: Ending) -> Result:
         """Uploads what the code left, then words the result."""
-        artifacts.leave_out(attempt.folder, CODE_FILE, job.code.encode("utf-8", "surrogatepass"))
+        code = io.BytesIO(job.code.encode("utf-8", "surrogatepass"))
+        artifacts.leave_out(attempt.folder, CODE_FILE, code)
+        for original in originals:
+            artifacts.leave_out(attempt.folder, original.name, original.file)
         found = artifacts.collect(attempt.folder)
         handed_over = Harvest(skipped=found.skipped)
         for artifact in found.artifacts:

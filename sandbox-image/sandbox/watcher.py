@@ -5,9 +5,10 @@ import queue
 import signal
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 from sandbox import jobs
-from sandbox.jobs import BadJob, ExitJob, Job, WakeJob
+from sandbox.jobs import BadJob, ExitJob, Input, Job, WakeJob
 from sandbox.log import log
 from sandbox.mailbox import Jobs, MailboxError, MailboxLost, Manifest
 
@@ -20,9 +21,15 @@ GIVE_UP_AFTER = 60.0
 
 
 class Watcher:
-    """Hands out each new job once. An exit job becomes SIGTERM to this process: one way to end."""
+    """Hands out each new job once. An exit job becomes SIGTERM to this process: one way to end.
 
-    def __init__(self, manifest: Manifest, policies: frozenset[str]) -> None:
+    `on_wake` gets the inputs of the jobs that a wake-up announces; it is called in the watcher's thread.
+    """
+
+    def __init__(
+        self, manifest: Manifest, policies: frozenset[str], on_wake: Callable[[Sequence[Input]], None]
+    ) -> None:
+        self._on_wake = on_wake
         self._jobs = Jobs(manifest)
         self._expires_at = time.monotonic() + manifest.expires_at - time.time()
         self._policies = policies
@@ -80,6 +87,7 @@ class Watcher:
             return False
         if isinstance(found, WakeJob):
             self._quick.set()
+            self._on_wake(found.inputs)
             return False
         self._found.put(found)
         return True

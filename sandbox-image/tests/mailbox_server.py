@@ -24,6 +24,8 @@ class Mailbox:
     """Holds what was uploaded, in order of arrival. `refuse` makes the server answer 503 while it is set;
     `token_expired` as S3 when the session of the role that signed the URLs is over. `close` raises
     AssertionError if a document was uploaded that is not as the contract says.
+
+    `fetched` names the inputs that were asked for, each time they were.
     """
 
     def __init__(self, expires_in: float = 3600.0) -> None:
@@ -32,6 +34,9 @@ class Mailbox:
         self.refuse = False
         self.token_expired = False
         self.delay_uploads = 0.0
+        self.fetched: list[str] = []
+        self.held = threading.Event()
+        self._inputs: dict[str, tuple[bytes, list[int | str]]] = {}
         self._broken: list[str] = []
         self._expires_at = time.time() + expires_in
         self._job: bytes | None = None
@@ -53,6 +58,15 @@ class Mailbox:
     def put_job(self, job: dict[str, Any]) -> None:
         with self._changed:
             self._job = json.dumps(job).encode()
+
+    def offer(self, name: str, content: bytes, *faults: int | str) -> dict[str, Any]:
+        """An input for a job. Each fault is what one request for it gets instead: a status, "broken" half of
+        the content and the end of the connection, "held" half of it until `held` is set.
+        """
+        path = f"/inputs/{len(self._inputs)}"
+        self._inputs[path] = content, list(faults)
+        etag = hashlib.md5(content).hexdigest()
+        return {"name": name, "size": len(content), "etag": etag, "url": f"{self.url}{path}?s={SECRET}"}
 
     def names(self) -> list[str]:
         with self._changed:
@@ -98,6 +112,15 @@ class Mailbox:
                 return 404, "", b""
             tag = hashlib.md5(self._job).hexdigest()
             return (304, tag, b"") if etag == tag else (200, tag, self._job)
+
+    def answer_input(self, path: str) -> tuple[bytes, int | str]:
+        """The content and the fault, 200 if there is none."""
+        with self._changed:
+            self.fetched.append(path)
+            content, faults = self._inputs[path]
+            fault = faults.pop(0) if faults else 200
+            self._changed.notify_all()
+        return content, fault
 
     def answer_post(self, content_type: str, body: bytes) -> int:
         time.sleep(self.delay_uploads)
@@ -160,6 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
+        if self.path.startswith("/inputs/"):
+            return self._answer_input(self.path.partition("?")[0])
         if self.mailbox.refuse:
             return self._answer(503)
         self._answer(*self.mailbox.answer_get(self.path, self.headers.get("If-None-Match")))
@@ -173,10 +198,22 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
         """Says nothing."""
 
-    def _answer(self, status: int, etag: str = "", body: bytes = b"") -> None:
+    def _answer_input(self, path: str) -> None:
+        content, fault = self.mailbox.answer_input(path)
+        if isinstance(fault, int):
+            return self._answer(fault, body=content, location=f"/inputs/0?s={SECRET}")
+        self.wfile.write(f"HTTP/1.1 200 X\r\nContent-Length: {len(content)}\r\n\r\n".encode())
+        self.wfile.write(content[: len(content) // 2])
+        if fault == "held":
+            self.mailbox.held.wait(WAIT_SECONDS)
+            self.wfile.write(content[len(content) // 2 :])
+        self.close_connection = True
+
+    def _answer(self, status: int, etag: str = "", body: bytes = b"", location: str = "") -> None:
         head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n" + (
             f"ETag: {etag}\r\n" if etag else ""
         )
+        head += f"Location: {location}\r\n" if location and 300 <= status < 400 else ""
         self.wfile.write(f"{head}\r\n".encode() + body)
 
 

@@ -57,7 +57,11 @@ def _check(schema: dict[str, Any], value: Any, place: str, root: dict[str, Any])
 
 
 def _matches(pattern: str, value: str) -> bool:
-    classes = {r"[^\p{Cc}": r"[^\x00-\x1f\x7f-\x9f", r"\P{Cc}": r"[^\x00-\x1f\x7f-\x9f]"}
+    classes = {
+        r"[^\p{Cc}": r"[^\x00-\x1f\x7f-\x9f",
+        r"\P{Cc}": r"[^\x00-\x1f\x7f-\x9f]",
+        r"\p{Cs}": r"\ud800-\udfff",
+    }
     for ours, python in classes.items():
         pattern = pattern.replace(ours, python)
     return re.search(pattern.removesuffix("$") + r"\Z", value) is not None

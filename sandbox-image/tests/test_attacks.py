@@ -682,6 +682,18 @@ class UsageTest(unittest.TestCase):
         with patch.object(disk.os, "statvfs", side_effect=[before, after]):
             self.assertTrue(disk.Usage("/tmp", False).is_too_large())
 
+    def test_what_an_attempt_was_given_has_room_of_its_own(self) -> None:
+        sizes = [2**20 + 1, 1, 0]
+        with tempfile.TemporaryDirectory() as folder, patch.object(disk, "LARGEST_FOLDER", 2**20):
+            for number, size in enumerate(sizes):
+                with open(f"{folder}/{number}", "wb") as file:
+                    file.write(bytes(size))
+            self.assertFalse(disk.Usage(folder, False, sizes).is_too_large())
+            self.assertTrue(disk.Usage(folder, False, sizes[1:]).is_too_large())
+            with patch.object(disk, "MOST_ENTRIES", 0):
+                self.assertFalse(disk.Usage(folder, False, sizes).is_too_large())
+                self.assertTrue(disk.Usage(folder, False, [*sizes[:1], 2**20]).is_too_large())
+
 
 @unittest.skipUnless(nobody_runs_code(), NOBODY_NEEDS)
 class AttackOnNobodyTest(AttackTest):

@@ -16,6 +16,7 @@ from sandbox.output import Output
 from sandbox_process import SandboxProcess
 
 POLICIES = frozenset({"strict", "standard"})
+INPUT = {"name": "ä b.csv", "size": 1, "etag": "0" * 32, "url": "https://x/y?z"}
 JOB = {"job_id": "e_1-1", "code": "print(1)", "tests": None, "timeout": 5, "policy": "strict"}
 
 
@@ -65,6 +66,15 @@ class JobsTest(unittest.TestCase):
             {"job_id": "x" * 129},
             {"tests": "assert True"},
             {"code": "\N{GRINNING FACE}" * LIMITS["code"]},
+            {"inputs": []},
+            {"inputs": None},
+            {"inputs": {}},
+            {"inputs": [INPUT]},
+            {"inputs": [{**INPUT, "name": f"{number}"} for number in range(LIMITS["inputs"])]},
+            {"inputs": [{**INPUT, "name": f"{number}"} for number in range(LIMITS["inputs"] + 1)]},
+            {"inputs": ["in.csv"]},
+            *({"inputs": [{**INPUT, **changes}]} for changes in _INPUT_CHANGES),
+            *({"inputs": [{name: INPUT[name] for name in INPUT if name != missing}]} for missing in INPUT),
         ):
             job = {**JOB, **changes}
             with self.subTest(changes=str(changes)[:60]):
@@ -73,11 +83,23 @@ class JobsTest(unittest.TestCase):
                 else:
                     self.assertIsInstance(jobs.parse(job, POLICIES), jobs.Job)
 
+    def test_inputs_are_refused_that_no_schema_can_tell(self) -> None:
+        for inputs in (
+            [INPUT, INPUT],
+            [{**INPUT, "name": "表" * 86}],
+            [{**INPUT, "name": f"{number}", "size": LIMITS["inputBytes"]} for number in range(3)],
+        ):
+            with self.subTest(inputs=str(inputs)[:60]):
+                self.assertRaises(jobs.BadJob, jobs.parse, {**JOB, "inputs": inputs}, POLICIES)
+
     def test_words_to_the_sandbox(self) -> None:
         wake, end = {"job_id": "wake", "wake": True}, {"job_id": "exit", "exit": True}
         self.assertEqual(schema.problems(DOCUMENTS["wake"], wake), [])
         self.assertEqual(schema.problems(DOCUMENTS["exit"], end), [])
         self.assertIsInstance(jobs.parse(wake, POLICIES), jobs.WakeJob)
+        with_inputs = {**wake, "inputs": [INPUT]}
+        self.assertEqual(schema.problems(DOCUMENTS["wake"], with_inputs), [])
+        self.assertEqual(jobs.parse(with_inputs, POLICIES), jobs.WakeJob("wake", (jobs.Input(**INPUT),)))
         self.assertIsInstance(jobs.parse(end, POLICIES), jobs.ExitJob)
 
     def test_a_manifest_has_the_fields_that_are_read(self) -> None:
@@ -161,6 +183,20 @@ _RESULT = {
     "artifacts": [{"name": "a/ä b.csv", "size": 1, "content_type": "text/csv"}],
     "artifacts_skipped": [{"name": "x", "reason": "larger than 10 MB"}],
 }
+
+_INPUT_CHANGES: list[dict[str, Any]] = [
+    *(
+        {"name": name}
+        for name in (
+            "", ".", "..", ".hidden", "../x", "a/b", "a\\b", "/etc/passwd", "main.py", "a\nb", "a\0", "a\x7f",
+            "\ud800", "x" * 200, "x" * 201, None, 1,
+            "Main.py", "main.pyc", "a.b", "-rf", " ", "${filename}", "表.csv", "\N{GRINNING FACE}" * 60,
+        )
+    ),
+    *({"size": size} for size in (0, -1, 1.5, "1", None, True, 100 * 2**20, 100 * 2**20 + 1)),
+    *({"etag": etag} for etag in (None, "", "0" * 31, "A" * 32, 0)),
+    *({"url": url} for url in ("http://127.0.0.1:1/x", "ftp://x/y", "file:///x", "//x/y", "", None, "http://")),
+]  # fmt: skip
 
 if __name__ == "__main__":
     unittest.main()

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import * as z from 'zod';
 import { attemptSchema } from '../../functions/execution/execution.ts';
-import { CONTRACT_LIMITS, contract } from '../../functions/sandbox/contract.ts';
+import { CONTRACT_LIMITS, contract, inputNameSchema } from '../../functions/sandbox/contract.ts';
 
 const file = path.join(import.meta.dirname, '../../sandbox-image/sandbox/contract.json');
 
@@ -12,6 +12,34 @@ test('the file that the sandbox has is what these schemas say (npx vitest run te
   const documents = Object.entries(contract).map(([name, schema]) => [name, z.toJSONSchema(schema)]);
   const text = JSON.stringify({ limits: CONTRACT_LIMITS, documents: Object.fromEntries(documents) }, null, 2);
   await expect(`${text}\n`).toMatchFileSnapshot(file);
+});
+
+test('an input has the plain name of a file that the working folder can hold', () => {
+  for (const name of [
+    '売上 2026.csv',
+    '-rf',
+    'it\'s "quoted"',
+    'Main.py',
+    ' ',
+    'é'.repeat(127),
+    '😀'.repeat(63),
+  ]) {
+    expect(inputNameSchema.safeParse(name).data, name).toBe(name);
+  }
+  const refused = [
+    '',
+    '.',
+    '..',
+    '.env',
+    '../x',
+    'a/b',
+    'a\\b',
+    'main.py',
+    'a\nb',
+    'x'.repeat(201),
+    '表'.repeat(86),
+  ];
+  for (const name of refused) expect(inputNameSchema.safeParse(name).success, name).toBe(false);
 });
 
 test('README and openapi tell the limits of files and output as they are', async () => {
