@@ -58,7 +58,7 @@ async function runVitest(config: string): Promise<Result> {
 }
 
 /** Of forks of the nursery's template, the tests of what differs from a process that is started; CI runs all. */
-const TESTS_OF_FORKS = ['test_attacks.py', 'test_confinement.py', 'test_sandbox.py'];
+const TESTS_OF_FORKS = ['test_attacks.py', 'test_confinement.py', 'test_inputs.py', 'test_sandbox.py'];
 
 async function runPython(SANDBOX_LAUNCHER: 'process' | 'nursery', files: string[] = []): Promise<Result> {
   const file = path.join(folder, `python-${SANDBOX_LAUNCHER}.json`);

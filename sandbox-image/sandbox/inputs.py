@@ -66,16 +66,20 @@ class Inputs:
     def originals(self, wanted: Sequence[Input]) -> list[Original]:
         """The inputs of a job; waits for them, and lets go of all others. Raises InputError.
 
-        Afterwards nothing is being fetched, unless something came too slowly: the disk is at rest.
+        What failed before is tried again, by the URL of this job. Afterwards nothing is on its way, unless it
+        came too slowly: the disk is at rest.
         """
-        self.fetch(wanted)
+        give_up_at = time.monotonic() + LONGEST_SECONDS
+        keys = {_key(one) for one in wanted}
         with self._lock:
-            files, self._files = self._files, {}
-            self._files.update((_key(one), files.pop(_key(one))) for one in wanted)
-            for unwanted in files.values():
+            begun = list(self._files.values())
+            for key in self._files.keys() - keys:
+                unwanted = self._files.pop(key)
                 unwanted.cancel()
                 unwanted.add_done_callback(_close)
-        wait([*self._files.values(), *files.values()], timeout=LONGEST_SECONDS)
+        wait(begun, LONGEST_SECONDS)
+        self.fetch(wanted)
+        wait([self._files[key] for key in keys], give_up_at - time.monotonic())
         return [Original(one.name, one.size, self._take(one)) for one in wanted]
 
     def _take(self, one: Input) -> IO[bytes]:
