@@ -42,7 +42,26 @@ interface Operation {
   query?: z.ZodObject;
   headers?: Record<string, string>;
   body?: z.ZodType;
+  /** Its answers are executions, from which the routes of one execution go on. */
+  links?: true;
 }
+
+/** The statuses of problems that a route answers with, in order. */
+function problemsOf(path: string, { problems }: Operation): number[] {
+  // A path that cannot be decoded is refused before its route is asked.
+  const ofPath = path.includes('{') ? [400] : [];
+  return [...new Set([...ofPath, ...problems, 500])].sort();
+}
+
+/** Of each route of one execution, how its id comes from an answer that is one. */
+const executionLinks = Object.fromEntries(
+  routes
+    .filter(({ path }) => path.includes('{id}') && !path.includes('{name'))
+    .map(({ handler }) => [
+      handler,
+      { operationId: handler, parameters: { id: '$response.body#/execution_id' } },
+    ]),
+);
 
 const operations: Record<Handler, Operation> = {
   execute: {
@@ -56,6 +75,7 @@ const operations: Record<Handler, Operation> = {
       'Idempotency-Key': 'The same key and body give the same execution, for a day.',
     },
     body: z.union([executeRequestSchema, resumeRequestSchema]),
+    links: true,
   },
   'list-executions': {
     answers: [[200, 'A page.', historySchema]],
@@ -175,13 +195,13 @@ export function openApi(): Record<string, unknown> {
       responses: Object.fromEntries([
         ...operation.answers.map(([status, description, body]) => [
           status,
-          { description, ...(body && json(body)) },
+          { description, ...(body && json(body)), ...(operation.links && { links: executionLinks }) },
         ]),
         ...(isProtected ? [401, 403] : []).map((status) => [
           status,
           { description: 'No key or token, or not a valid one.', ...json(refusalSchema) },
         ]),
-        ...[...operation.problems, 500].map((status) => [
+        ...problemsOf(path, operation).map((status) => [
           status,
           { description: 'A problem document.', ...json(problemSchema, 'application/problem+json') },
         ]),

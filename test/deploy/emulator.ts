@@ -2,15 +2,14 @@
  * The emulator: ministack from PyPI, pinned, in a virtual environment that is kept for the next time, at a port that is
  * free. `environment` points the CLIs, the CDK and the SDK to it.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { findPython } from '../../local/python.ts';
 import { freePort } from '../support/free-port.ts';
+import { installTools } from '../support/python-tools.ts';
 
 /** With the client that CloudFormation's own functions find in their runtime. */
 const PACKAGES = ['ministack==1.5.33', 'boto3==1.43.106'];
@@ -33,16 +32,8 @@ async function install(root: string): Promise<string> {
   const pinned = LIBRARIES.map(
     (name) => new RegExp(`^${name}==[\\w.]+`, 'm').exec(requirements)?.[0] ?? name,
   );
-  const packages = [...PACKAGES, ...pinned];
-  const venv = path.join(root, 'node_modules', '.cache', 'emulator');
-  const python = path.join(venv, 'bin', 'python3');
-  const done = path.join(venv, 'installed.txt');
-  if (existsSync(done) && (await readFile(done, 'utf8')) === packages.join('\n')) return python;
-  const run = promisify(execFile);
-  await run(await findPython(), ['-m', 'venv', '--clear', venv]);
-  await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...packages]);
-  await writeFile(done, packages.join('\n'));
-  return python;
+  const commands = await installTools('emulator', [...PACKAGES, ...pinned]);
+  return path.join(commands, 'python3');
 }
 
 /** `folder` is its own, for its files and its log. */
