@@ -1,6 +1,6 @@
 /**
  * npm run bench: the promises on speed, each beside its reference measured in the same run. Prints; never fails for a
- * slow machine.
+ * slow machine. `npm run bench -- overhead calls` measures these parts alone.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -20,17 +20,32 @@ const { benchLaunchers } = await import('./launchers.ts');
 const { benchOverhead } = await import('./overhead.ts');
 const { benchConcurrency } = await import('./concurrency.ts');
 const { benchCloud } = await import('./cloud.ts');
+const { benchCalls } = await import('./calls.ts');
+
+const parts: Record<string, () => unknown> = {
+  launchers: benchLaunchers,
+  attempt: benchAttempt,
+  overhead: () => benchOverhead(product),
+  calls: () => benchCalls(product),
+  concurrency: () => benchConcurrency(product),
+  cloud: () => benchCloud(product, starts),
+  bundles: benchBundles,
+  model: printModel,
+  // A program of its own: it starts a product for itself, and a process can hold one.
+  page: () => {
+    const { status } = spawnSync(process.execPath, ['--import', 'tsx', PAGE], { stdio: 'inherit' });
+    process.exitCode = status ?? 1;
+  },
+};
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !(name in parts));
 try {
-  await benchLaunchers();
-  await benchAttempt();
-  await benchOverhead(product);
-  await benchConcurrency(product);
-  await benchCloud(product, starts);
+  if (unknown.length > 0)
+    throw new Error(`There is ${Object.keys(parts).join(', ')}; not ${unknown.join()}.`);
+  for (const [name, bench] of Object.entries(parts)) {
+    if (wanted.length === 0 || wanted.includes(name)) await bench();
+  }
 } finally {
   await product.close();
 }
-await benchBundles();
-printModel();
-// A program of its own: it starts a product for itself, and a process can hold one.
-const { status } = spawnSync(process.execPath, ['--import', 'tsx', PAGE], { stdio: 'inherit' });
-process.exitCode = status ?? 1;
