@@ -110,7 +110,7 @@ export function amountsOf({ attempts, generationSeconds, sandboxSeconds }: Cours
     dynamodbWrites: 22 + 18 * attempts + events,
     dynamodbReads: 15 + 11 * attempts + events + generationSeconds,
     s3Writes: 2 + 4 * attempts,
-    s3Reads: 2 + 45 * attempts,
+    s3Reads: 2 + 62 * attempts,
     apiRequests: 3,
     webSocketMessages: 3 + events,
   };

@@ -154,7 +154,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
           answer: (request) => webSocket.manage(request),
           refuse: (_request, error) => managementError(error),
         },
-        { takes: () => true, answer: s3, refuse: s3Error, verifies: isUploadForm },
+        { takes: () => true, answer: s3.answer, refuse: s3Error, verifies: isUploadForm },
       ],
       signatures,
       storage,
@@ -196,6 +196,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
         await ecs.close();
         await Promise.all([notifications, taskEvents, workflowEvents].map((delivery) => delivery.close()));
         open = false;
+        s3.close();
         await Promise.all([closeServer(server), withinDrainTime(dispatcher.idle())]);
         dynamodb.close();
         database.close();

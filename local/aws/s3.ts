@@ -1,5 +1,6 @@
 /** S3, path style: the operations that the product uses, presigned URLs and form uploads included. */
 import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import type { S3Event } from 'aws-lambda';
 import type { Delivery } from './delivery.ts';
 import { AwsError, type EndpointRequest, type EndpointResponse, header, queryValue } from './http.ts';
@@ -15,8 +16,12 @@ export interface S3Options {
   notifications: Delivery<S3Event>;
 }
 
-/** Answers S3 requests. Its errors are AwsErrors with S3's codes; the endpoint writes them with `s3Error`. */
-export type S3 = (request: EndpointRequest) => EndpointResponse;
+export interface S3 {
+  /** Its errors are AwsErrors with S3's codes; the endpoint writes them with `s3Error`. */
+  answer(request: EndpointRequest): EndpointResponse | Promise<EndpointResponse>;
+  /** Answers all who wait for an object. */
+  close(): void;
+}
 
 const SUPPORTED =
   'CreateBucket, HeadBucket, ListObjectsV2, PutObject, GetObject, HeadObject, DeleteObject, DeleteObjects and POST uploads';
@@ -27,6 +32,8 @@ const STORED_HEADERS =
   /^(content-type|content-disposition|content-encoding|content-language|cache-control|expires|x-amz-meta-.*)$/;
 const MAX_STORED_HEADERS = 8 * 1024;
 const MAX_KEY = 1024;
+/** seconds */
+const LONGEST_WAIT = 20;
 const XML = '<?xml version="1.0" encoding="UTF-8"?>\n';
 const NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"';
 
@@ -35,7 +42,10 @@ export const isUploadForm = (request: EndpointRequest): boolean =>
   request.method === 'POST' && /^multipart\/form-data\b/i.test(header(request, 'content-type') ?? '');
 
 export function createS3({ store, signatures, region, notifications }: S3Options): S3 {
-  return (request) => {
+  const writes = new EventEmitter<Record<string, []>>().setMaxListeners(0);
+  let isClosed = false;
+
+  function answer(request: EndpointRequest): EndpointResponse | Promise<EndpointResponse> {
     const [, bucket = '', ...rest] = request.path.split('/').map(decodeURIComponent);
     const key = rest.join('/');
     if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) {
@@ -51,9 +61,13 @@ export function createS3({ store, signatures, region, notifications }: S3Options
       key === '' ? bucketOperation(request, parameters) : objectOperation(request, parameters);
     if (operation) return operation(request, bucket, key);
     throw new AwsError('NotImplemented', `Supported here are ${SUPPORTED}.`, 501);
-  };
+  }
 
-  type Operation = (request: EndpointRequest, bucket: string, key: string) => EndpointResponse;
+  type Operation = (
+    request: EndpointRequest,
+    bucket: string,
+    key: string,
+  ) => EndpointResponse | Promise<EndpointResponse>;
 
   function bucketOperation(request: EndpointRequest, parameters: string[]): Operation | undefined {
     if (isUploadForm(request)) return postObject;
@@ -64,7 +78,7 @@ export function createS3({ store, signatures, region, notifications }: S3Options
 
   function objectOperation(request: EndpointRequest, parameters: string[]): Operation | undefined {
     if (parameters.length > 0) return;
-    if (request.method === 'GET') return getObject;
+    if (request.method === 'GET') return preferredWait(request) > 0 ? awaitObject : getObject;
     if (request.method === 'HEAD') return headObject;
     if (request.method === 'PUT' && !request.headers['x-amz-copy-source']) return putObject;
     if (request.method === 'DELETE') return deleteObject;
@@ -136,7 +150,26 @@ export function createS3({ store, signatures, region, notifications }: S3Options
     const metadata = store.put(bucket, key, content, headers);
     const group = `${bucket}/${key.split('/').slice(0, 2).join('/')}`;
     void notifications.send(group, createdEvent(how, region, bucket, key, metadata));
+    writes.emit(`${bucket}/${key}`);
     return metadata;
+  }
+
+  /**
+   * GetObject with `Prefer: wait=N`, which S3 itself ignores: while it would find nothing, or nothing new, it waits so many
+   * seconds for an object to be written.
+   */
+  async function awaitObject(
+    request: EndpointRequest,
+    bucket: string,
+    key: string,
+  ): Promise<EndpointResponse> {
+    const seconds = preferredWait(request);
+    const known = store.head(bucket, key);
+    if (!isClosed && (!known || isUnchanged(request, known))) {
+      const timeUp = AbortSignal.timeout(seconds * 1000);
+      await once(writes, `${bucket}/${key}`, { signal: timeUp }).catch(() => undefined);
+    }
+    return getObject(request, bucket, key);
   }
 
   function getObject(request: EndpointRequest, bucket: string, key: string): EndpointResponse {
@@ -222,6 +255,15 @@ export function createS3({ store, signatures, region, notifications }: S3Options
       `<ListBucketResult ${NAMESPACE}>${xml(head)}${contents.join('')}</ListBucketResult>`,
     );
   }
+
+  return {
+    answer,
+    close() {
+      isClosed = true;
+      // `once` listens to errors as well.
+      for (const name of writes.eventNames()) if (name !== 'error') writes.emit(name);
+    },
+  };
 }
 
 const noSuchKey = () => new AwsError('NoSuchKey', 'The specified key does not exist.', 404);
@@ -264,6 +306,14 @@ function checkHeaderValues(headers: Record<string, string>): void {
 function isUnchanged(request: EndpointRequest, { etag }: ObjectMetadata): boolean {
   const known = header(request, 'if-none-match')?.split(/\s*,\s*/) ?? [];
   return known.includes(etag) || known.includes('*');
+}
+
+/** Seconds of `Prefer: wait=N` (RFC 7240), 0 without it. */
+function preferredWait(request: EndpointRequest): number {
+  const seconds = /(?:^|[,;])\s*wait\s*=\s*"?(\d+)"?\s*(?=$|[,;])/i.exec(
+    header(request, 'prefer') ?? '',
+  )?.[1];
+  return Math.min(Number(seconds ?? 0), LONGEST_WAIT);
 }
 
 /** First and last byte of a range request; undefined where there is none that S3 heeds. */

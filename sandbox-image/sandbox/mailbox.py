@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 REQUEST_SECONDS = 10.0
+LOOK_SECONDS = 1
 RETRY_SECONDS = 60.0
 
 
@@ -149,8 +150,13 @@ class Jobs:
         self._etag = ""
 
     def look(self) -> Any | None:
-        """The job's document if new since the last look, else None; raises MailboxError, MailboxLost."""
-        headers = {"If-None-Match": self._etag} if self._etag else {}
+        """The job's document if new since the last look, else None; raises MailboxError, MailboxLost.
+
+        A server that can holds its answer back for up to LOOK_SECONDS while there is nothing new; S3 cannot.
+        """
+        headers = {"Prefer": f"wait={LOOK_SECONDS}"}
+        if self._etag:
+            headers["If-None-Match"] = self._etag
         try:
             answer = self._connection.request("GET", None, headers)
         except (OSError, http.client.HTTPException) as error:

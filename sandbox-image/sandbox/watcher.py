@@ -10,14 +10,22 @@ from collections.abc import Callable, Sequence
 from sandbox import jobs
 from sandbox.jobs import BadJob, ExitJob, Input, Job, WakeJob
 from sandbox.log import log
-from sandbox.mailbox import Jobs, MailboxError, MailboxLost, Manifest
+from sandbox.mailbox import LOOK_SECONDS, Jobs, MailboxError, MailboxLost, Manifest
 
 # A look costs money on S3: whoever has waited long may wait a little longer.
 PAUSE_SHARE = 0.1  # of the time since the last job
 SHORTEST_PAUSE = 0.005
 LONGEST_PAUSE = 1.0
+CLAIMED_PAUSE = 0.1  # at most, once an execution waits for the result
 BUSY_PAUSE = 0.5  # while a job runs only "exit" is looked for
 GIVE_UP_AFTER = 60.0
+
+
+def pause_after(quiet: float, *, busy: bool, claimed: bool) -> float:
+    """Seconds until the next look, `quiet` seconds after the last job."""
+    if busy:
+        return BUSY_PAUSE
+    return min(max(quiet * PAUSE_SHARE, SHORTEST_PAUSE), CLAIMED_PAUSE if claimed else LONGEST_PAUSE)
 
 
 class Watcher:
@@ -34,7 +42,7 @@ class Watcher:
         self._expires_at = time.monotonic() + manifest.expires_at - time.time()
         self._policies = policies
         self._found: queue.SimpleQueue[Job | BadJob | MailboxLost] = queue.SimpleQueue()
-        self._last_id = ""
+        self._last_id = ""  # until an execution has claimed the sandbox
         self._quick = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -64,8 +72,10 @@ class Watcher:
                     return self._found.put(MailboxLost(str(error)))
             if time.monotonic() > self._expires_at:
                 return self._found.put(MailboxLost("the manifest has expired"))
-            quiet = (now - quiet_since) * PAUSE_SHARE
-            if self._quick.wait(BUSY_PAUSE if busy else min(max(quiet, SHORTEST_PAUSE), LONGEST_PAUSE)):
+            was_held = time.monotonic() - now > LOOK_SECONDS / 2
+            claimed = self._last_id != ""
+            pause = SHORTEST_PAUSE if was_held else pause_after(now - quiet_since, busy=busy, claimed=claimed)
+            if self._quick.wait(pause):
                 self._quick.clear()
                 busy, quiet_since = False, time.monotonic()
 
@@ -89,5 +99,6 @@ class Watcher:
             self._quick.set()
             self._on_wake(found.inputs)
             return False
+        self._quick.clear()  # set while the job was looked for
         self._found.put(found)
         return True

@@ -22,7 +22,8 @@ SECRET = "presigned-and-secret"
 
 class Mailbox:
     """Holds what was uploaded, in order of arrival. `refuse` makes the server answer 503 while it is set;
-    `token_expired` as S3 when the session of the role that signed the URLs is over. `close` raises
+    `token_expired` as S3 when the session of the role that signed the URLs is over; `holds` has it hold
+    an answer back that would say nothing new, as long as it is asked to (S3 does not). `close` raises
     AssertionError if a document was uploaded that is not as the contract says.
 
     `fetched` names the inputs that were asked for, each time they were.
@@ -31,7 +32,9 @@ class Mailbox:
     def __init__(self, expires_in: float = 3600.0) -> None:
         self.uploads: list[tuple[str, bytes, str]] = []
         self.polls = 0
+        self.waiting_polls = 0
         self.refuse = False
+        self.holds = False
         self.token_expired = False
         self.delay_uploads = 0.0
         self.fetched: list[str] = []
@@ -58,6 +61,7 @@ class Mailbox:
     def put_job(self, job: dict[str, Any]) -> None:
         with self._changed:
             self._job = json.dumps(job).encode()
+            self._changed.notify_all()
 
     def offer(self, name: str, content: bytes, *faults: int | str) -> dict[str, Any]:
         """An input for a job. Each fault is what one request for it gets instead: a status, "broken" half of
@@ -100,7 +104,7 @@ class Mailbox:
         if broken:
             raise AssertionError("\n".join(["uploads that are not as contract.json says:", *broken]))
 
-    def answer_get(self, path: str, etag: str | None) -> tuple[int, str, bytes]:
+    def answer_get(self, path: str, etag: str | None, prefer: str | None) -> tuple[int, str, bytes]:
         with self._changed:
             if path.startswith("/manifest"):
                 return 200, "", json.dumps(self._manifest()).encode()
@@ -108,9 +112,16 @@ class Mailbox:
             self._changed.notify_all()
             if self.token_expired:
                 return 400, "", b"<Error><Code>ExpiredToken</Code></Error>"
+            if self.holds and prefer:
+                self.waiting_polls += 1
+                self._changed.notify_all()
+                self._changed.wait_for(
+                    lambda: self._tag() not in ("", etag), int(prefer.removeprefix("wait="))
+                )
+                self.waiting_polls -= 1
             if self._job is None:
                 return 404, "", b""
-            tag = hashlib.md5(self._job).hexdigest()
+            tag = self._tag()
             return (304, tag, b"") if etag == tag else (200, tag, self._job)
 
     def answer_input(self, path: str) -> tuple[bytes, int | str]:
@@ -121,6 +132,9 @@ class Mailbox:
             fault = faults.pop(0) if faults else 200
             self._changed.notify_all()
         return content, fault
+
+    def _tag(self) -> str:
+        return "" if self._job is None else hashlib.md5(self._job).hexdigest()
 
     def answer_post(self, content_type: str, body: bytes) -> int:
         time.sleep(self.delay_uploads)
@@ -187,7 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer_input(self.path.partition("?")[0])
         if self.mailbox.refuse:
             return self._answer(503)
-        self._answer(*self.mailbox.answer_get(self.path, self.headers.get("If-None-Match")))
+        asked = self.headers.get("If-None-Match"), self.headers.get("Prefer")
+        self._answer(*self.mailbox.answer_get(self.path, *asked))
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -528,6 +528,27 @@ class LifecycleTest(unittest.TestCase):
         self.sandbox.mailbox.wait_until(lambda: self.sandbox.mailbox.polls > polls + 3, "no polls")
         self.assertEqual(self.sandbox.mailbox.names().count("results/same.json"), 1)
 
+    def test_a_mailbox_that_can_holds_a_look_until_there_is_a_job(self) -> None:
+        mailbox = self.sandbox.mailbox
+        mailbox.holds = True
+        for number in (1, 2):
+            mailbox.wait_until(lambda: mailbox.waiting_polls == 1, "no look was held")
+            polls = mailbox.polls
+            job_id = self.sandbox.submit(f"print({number})")
+            mailbox.wait_for(f"started/{job_id}.json")
+            # The look that was held, and the next, which is held for an end.
+            self.assertLessEqual(mailbox.polls, polls + 1)
+            self.assertEqual(self.sandbox.result_of(job_id)["output"], f"{number}\n")
+
+    def test_end_is_heard_by_a_look_that_is_held_while_code_runs(self) -> None:
+        self.sandbox.mailbox.holds = True
+        self.wait_for_start()
+        self.sandbox.mailbox.wait_until(lambda: self.sandbox.mailbox.waiting_polls == 1, "no look was held")
+        polls = self.sandbox.mailbox.polls
+        self.sandbox.mailbox.put_job({"job_id": "exit", "exit": True})
+        self.assert_ended(exit_code=0, within=2)
+        self.assertEqual(self.sandbox.mailbox.polls, polls)
+
     def test_wake_up_is_no_job(self) -> None:
         mailbox = self.sandbox.mailbox
         mailbox.put_job({"job_id": "wake", "wake": True})

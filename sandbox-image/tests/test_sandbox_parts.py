@@ -13,6 +13,20 @@ from sandbox.hidden import HostPaths
 from sandbox.output import LONGEST_CHUNK, LONGEST_OUTPUT, LONGEST_STREAM, Output
 from sandbox.settings import BadSetting, Settings
 from sandbox.values import short_locals, short_repr
+from sandbox.watcher import pause_after
+
+
+class PauseTest(unittest.TestCase):
+    def test_grows_with_the_time_waited_up_to_a_second(self) -> None:
+        idle = [pause_after(quiet, busy=False, claimed=False) for quiet in (0, 1, 5, 10, 3600)]
+        self.assertEqual(idle, [0.005, 0.1, 0.5, 1.0, 1.0])
+
+    def test_stays_short_once_somebody_waits(self) -> None:
+        claimed = [pause_after(quiet, busy=False, claimed=True) for quiet in (0, 0.5, 1, 60)]
+        self.assertEqual(claimed, [0.005, 0.05, 0.1, 0.1])
+
+    def test_while_a_job_runs_there_is_only_an_end_to_look_for(self) -> None:
+        self.assertEqual(pause_after(0, busy=True, claimed=True), 0.5)
 
 
 class OutputTest(unittest.TestCase):

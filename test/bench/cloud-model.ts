@@ -41,8 +41,8 @@ const LATE_EVENT = 1_000;
 const LATE_EVENT_MS = 60_000;
 /** RunCode's looks; see functions/execution/collect.ts. */
 const LOOKS = { limit: 5_000, firstPause: 40, longestPause: 400, growth: 1.3 };
-/** A sandbox looks for its job when it has waited a tenth longer. */
-const SANDBOX_PAUSE = 0.1;
+/** A sandbox looks for its job when it has waited a tenth longer; milliseconds at most, before and after it has had one. */
+const SANDBOX_LOOKS = { pause: 0.1, longest: 1_000, longestWhenClaimed: 100 };
 /** A run on Spot in so many is lost, and done again in a new sandbox. */
 const INTERRUPTED = 2_000;
 
@@ -123,7 +123,9 @@ function simulate(
     const put = now;
     const begun = Math.max(put, ready);
     const waited = Math.max(begun - idleSince, 0);
-    let done = begun + pickedUp * SANDBOX_PAUSE * waited + take('s3', 2) + run + take('s3');
+    const longest = warm || attempt > 1 ? SANDBOX_LOOKS.longestWhenClaimed : SANDBOX_LOOKS.longest;
+    const pause = Math.min(SANDBOX_LOOKS.pause * waited, longest);
+    let done = begun + pickedUp * pause + take('s3', 2) + run + take('s3');
     if (measures.spot && !warm && isInterrupted) done += start();
     const looksUntil = measures.looks && put >= knownReady ? put + LOOKS.limit : put;
     idleSince = done;

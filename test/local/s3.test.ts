@@ -18,8 +18,8 @@ import { createPresignedPost, type PresignedPostOptions } from '@aws-sdk/s3-pres
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { S3Event } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Endpoint } from '../../local/aws/endpoint.ts';
-import { Inbox, startTestEndpoint, temporaryFolder } from './support.ts';
+import { type Endpoint, startEndpoint } from '../../local/aws/endpoint.ts';
+import { Inbox, startTestEndpoint, temporaryFolder, testOptions } from './support.ts';
 
 const Bucket = 'files';
 const dataDir = temporaryFolder();
@@ -287,6 +287,64 @@ describe('errors', () => {
     );
     if (response) expect(response.status).toBe(413);
     await expect(get('huge')).rejects.toMatchObject({ name: 'NoSuchKey' });
+  });
+});
+
+describe('who prefers to wait for an object', () => {
+  const ask = (key: string, prefer: string, headers: Record<string, string> = {}) =>
+    endpoint.answer({
+      method: 'GET',
+      path: `/${Bucket}/${key}`,
+      query: [],
+      headers: { prefer, ...headers },
+      body: Buffer.alloc(0),
+    });
+
+  test('is answered as soon as it is there', async () => {
+    const answers = [ask('awaited', 'wait=20'), ask('awaited', 'respond-async, Wait = "20"; x')];
+    await put('awaited', 'here');
+    for (const { status, body } of await Promise.all(answers))
+      expect([status, String(body)]).toEqual([200, 'here']);
+  });
+
+  test('is answered as soon as it is another than the one that is known', async () => {
+    const { ETag = '' } = await put('changing', 'one');
+    expect((await ask('changing', 'wait=20', { 'if-none-match': '"other"' })).status).toBe(200);
+    const answer = ask('changing', 'wait=20', { 'if-none-match': ETag });
+    await put('not-asked-for', 'x');
+    await put('changing', 'two');
+    expect(String((await answer).body)).toBe('two');
+  });
+
+  test('is told that there is nothing, or nothing new, when the time is up', async () => {
+    const { ETag = '' } = await put('unchanged');
+    const answers = await Promise.all([
+      ask('never', 'wait=1'),
+      ask('unchanged', 'wait=1', { 'if-none-match': ETag }),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual([404, 304]);
+  });
+
+  test.each(['wait=0', 'wait=', 'wait=-1', 'wait', 'await=20', 'respond-async'])(
+    'and says %s is answered at once',
+    async (prefer) => expect((await ask('never', prefer)).status).toBe(404),
+  );
+
+  test('reads by a presigned URL, over HTTP', async () => {
+    const url = await getSignedUrl(s3, new GetObjectCommand({ Bucket, Key: 'by-url' }));
+    const answer = fetch(url, { headers: { prefer: 'wait=20' } });
+    await put('by-url', 'here');
+    expect(await (await answer).text()).toBe('here');
+  });
+
+  test('is answered when the endpoint closes', async () => {
+    const other = await startEndpoint(testOptions());
+    const request = { query: [], body: Buffer.alloc(0) };
+    await other.answer({ ...request, method: 'PUT', path: `/${Bucket}`, headers: {} });
+    const headers = { prefer: 'wait=20' };
+    const answer = other.answer({ ...request, method: 'GET', path: `/${Bucket}/never`, headers });
+    await other.close();
+    expect((await answer).status).toBe(404);
   });
 });
 

@@ -58,9 +58,11 @@ it('counts with what an execution really asks for', async () => {
   // What follows the end: the page leaves, and the task's end is told.
   const used = () => meter.of(execution.execution_id, sandbox_id);
   const ended = ['realtime/disconnect', 'triggers/sandbox-state-change', 'states/finish-execution'];
-  await expect.poll(() => ended.every((name) => used().invocations.has(name))).toBe(true);
+  await expect
+    .poll(() => ended.every((name) => used().invocations.has(name)), { timeout: 10_000 })
+    .toBe(true);
   // That the sandbox is ready, and of each run that it began and what came of it.
-  await expect.poll(() => used().invocations.get('triggers/collect-result')).toBe(5);
+  await expect.poll(() => used().invocations.get('triggers/collect-result'), { timeout: 10_000 }).toBe(5);
 
   const usage = used();
   const deltas = follower.events.filter(({ type }) => type === 'code.delta').length;
