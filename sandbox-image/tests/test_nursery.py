@@ -98,13 +98,15 @@ class NurseryTest(unittest.TestCase):
         found = [sandbox.run(HELPERS + STATE)["output"] for sandbox in (self.sandbox(), started)]
         self.assertEqual(json.loads(found[0]), json.loads(found[1]))
 
-    @unittest.skipIf(os.geteuid() != 0, "only root can read the memory of others")
     def test_no_secret_is_in_the_template_or_a_zygote(self) -> None:
         sandbox = self.sandbox()
         self.assertEqual(sandbox.run("print('a secret of the program ' * 2)")["exit_code"], 0)
         parts = self.processes_of(sandbox)
         for secret in (SECRET, "a secret of the program"):
-            self.assertTrue(is_in_memory(parts["sandbox"], secret), "the supervisor has it")
+            try:
+                self.assertTrue(is_in_memory(parts["sandbox"], secret), "the supervisor has it")
+            except PermissionError:
+                self.skipTest("only root with all capabilities can read the memory of others")
             for pid in (self.nursery.process.pid, parts["sandbox-zygote"], parts["sandbox-attempt"]):
                 self.assertFalse(is_in_memory(pid, secret), name_of(pid))
 
