@@ -10,7 +10,6 @@
  * one process can hold one runtime.
  */
 import { randomUUID } from 'node:crypto';
-import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -31,6 +30,7 @@ import { connectInProcess } from './in-process.ts';
 import { DockerLauncher } from './launchers/docker.ts';
 import type { Launcher, SandboxDescription } from './launchers/launcher.ts';
 import { NurseryLauncher } from './launchers/nursery.ts';
+import { removeFolder } from './launchers/remove-folder.ts';
 import { findPython } from './python.ts';
 import { PythonFunction } from './python-function.ts';
 import { type Settings, sandboxKind } from './settings.ts';
@@ -159,7 +159,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
     });
     closers.push(() => endpoint.close());
     // A runtime that was killed leaves the folders of its sandboxes. The endpoint has made sure that no other is using them.
-    rmSync(workDirIn(settings), { recursive: true, force: true });
+    await removeFolder(workDirIn(settings));
 
     Object.assign(process.env, {
       AWS_ENDPOINT_URL: endpoint.url,

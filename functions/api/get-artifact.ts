@@ -6,8 +6,9 @@
 import * as z from 'zod';
 import { ownExecution } from '../callers/access.ts';
 import { LIMITS, text } from '../execution/execution.ts';
+import { filesOf } from '../execution/result-files.ts';
 import { apiHandler, check } from '../http/middleware.ts';
-import { artifactKey, jobId, onSite, presign } from '../sandbox/mailbox.ts';
+import { onSite, presign } from '../sandbox/mailbox.ts';
 import { Problem } from '../service/errors.ts';
 import { listAttempts } from '../service/store.ts';
 
@@ -31,11 +32,10 @@ export const handler = apiHandler(async ({ owner, path, query }) => {
   const attempts = await listAttempts(execution_id);
   for (const attempt of attempts.reverse()) {
     if (wanted && attempt.attempt !== wanted) continue;
-    const artifact = attempt.artifacts.find(({ name }) => name === wantedName);
-    if (!artifact || !attempt.sandbox_id) continue;
+    const artifact = filesOf(attempt).find(({ name }) => name === wantedName);
+    if (!artifact) continue;
     const inline = INLINE_TYPES.includes(artifact.content_type);
-    const job = jobId({ ...attempt, execution_id: attempt.taken_from ?? execution_id });
-    const url = await presign(artifactKey(attempt.sandbox_id, job, artifact.name), URL_LIFETIME, {
+    const url = await presign(artifact.key, URL_LIFETIME, {
       disposition: `${inline ? 'inline' : 'attachment'}; filename*=${extValue(artifact.name.split('/').at(-1) ?? 'file')}`,
       type: inline ? artifact.content_type : 'application/octet-stream',
     });

@@ -4,7 +4,7 @@ import { artifactKey, jobId } from '../sandbox/mailbox.ts';
 import { s3 } from '../service/aws.ts';
 import { config } from '../service/config.ts';
 import { Problem } from '../service/errors.ts';
-import { type ExecutionRecord, listAttempts } from '../service/store.ts';
+import { type AttemptRecord, type ExecutionRecord, listAttempts } from '../service/store.ts';
 import { type Artifact, isFinal } from './execution.ts';
 import { readText } from './texts.ts';
 
@@ -40,18 +40,21 @@ export async function readEnding(execution: ExecutionRecord): Promise<Ending> {
     readText(last?.code ?? null),
     last?.run_started_at ? readText(last.output) : null,
   ]);
-  const sandboxId = last?.sandbox_id;
   return {
     execution,
     code,
     output,
     error: execution.error,
     traceback: last?.traceback ?? null,
-    files:
-      last && sandboxId
-        ? last.artifacts.map((file) => ({ ...file, key: artifactKey(sandboxId, jobId(last), file.name) }))
-        : [],
+    files: last ? filesOf(last) : [],
   };
+}
+
+/** The files of an attempt, which may have been taken over from another execution. */
+export function filesOf({ sandbox_id, taken_from, artifacts, ...attempt }: AttemptRecord): ResultFile[] {
+  if (!sandbox_id) return [];
+  const job = jobId({ ...attempt, execution_id: taken_from ?? attempt.execution_id });
+  return artifacts.map((file) => ({ ...file, key: artifactKey(sandbox_id, job, file.name) }));
 }
 
 /** The bytes of a file in pieces, as they come from S3. */

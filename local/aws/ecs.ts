@@ -204,10 +204,9 @@ export class Ecs {
 
   /** Tells STOPPED of the tasks of an earlier life; resolves when that is delivered. */
   async resume(): Promise<void> {
-    const { launcher } = this.#options;
     await Promise.all(
       this.#leftOver.splice(0).map(async (task) => {
-        launcher.removeLeftOver(nameOf(task.taskArn));
+        await this.#cleanUp(task);
         await this.#end(task, 'TerminationNotice', 'The local runtime that ran this task has ended.');
       }),
     );
@@ -298,11 +297,12 @@ export class Ecs {
         void this.#tell(task);
       },
       logged: (line) => this.#logLine(task, line),
-      ended: (ending) => this.#sandboxEnded(entry, ending),
+      ended: (ending) => void this.#sandboxEnded(entry, ending),
     });
   }
 
-  #sandboxEnded(entry: Running, ending: Ending): void {
+  async #sandboxEnded(entry: Running, ending: Ending): Promise<void> {
+    await this.#cleanUp(entry.task);
     if ('notStarted' in ending) {
       this.#ended(entry, 'TaskFailedToStart', `CannotStartContainerError: ${ending.notStarted}`);
       return;
@@ -310,6 +310,14 @@ export class Ecs {
     const container = entry.task.containers[0];
     if (container && ending.exitCode !== null) container.exitCode = ending.exitCode;
     this.#ended(entry, 'EssentialContainerExited', 'Essential container in task exited');
+  }
+
+  async #cleanUp({ taskArn }: Task): Promise<void> {
+    try {
+      await this.#options.launcher.cleanUp(nameOf(taskArn));
+    } catch (error) {
+      this.#log('warn', 'something is left of a sandbox', { task: taskArn, error: String(error) });
+    }
   }
 
   #stopTask({ cluster, task: name, reason }: { cluster: string; task: string; reason?: string }): object {

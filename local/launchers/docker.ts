@@ -36,7 +36,7 @@ export class DockerLauncher implements Launcher {
     };
   }
 
-  removeLeftOver(name: string): void {
+  async cleanUp(name: string): Promise<void> {
     docker('rm', '--force', containerOf(name));
   }
 

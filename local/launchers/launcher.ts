@@ -9,8 +9,11 @@ export interface Launcher {
   describe(): Promise<SandboxDescription>;
   /** Starts a sandbox and returns at once. `name` is its own; `environment` is what the sandbox program is told. */
   launch(name: string, environment: Record<string, string>, observer: SandboxObserver): LaunchedSandbox;
-  /** Ends a sandbox of that name, should one have outlived the runtime that started it. */
-  removeLeftOver(name: string): void;
+  /**
+   * Removes what is left of a sandbox that has ended, however it did; and ends one that has outlived the runtime that
+   * started it.
+   */
+  cleanUp(name: string): Promise<void>;
   /** Ends what runs beside the sandboxes; to be called once they have ended. */
   close(): Promise<void>;
 }

@@ -57,12 +57,13 @@ export class NurseryLauncher implements Launcher {
     const template = this.#template;
     const launchProcess = () => this.#processes.launch(name, environment, observer);
     if (!template) return launchProcess();
-    const variables = { ...environment, ...sandboxVariables(this.#options) };
+    const variables = { ...environment, ...sandboxVariables(this.#options, name) };
     return new PendingSandbox(template.fork(variables, observer), launchProcess, observer);
   }
 
-  /** Sandboxes end with the runtime that started them. */
-  removeLeftOver(): void {}
+  cleanUp(name: string): Promise<void> {
+    return this.#processes.cleanUp(name);
+  }
 
   async close(): Promise<void> {
     this.#isClosed = true;

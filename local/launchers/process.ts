@@ -1,14 +1,16 @@
 /** A sandbox is the sandbox program as a child process. */
+import path from 'node:path';
 import { ConfigurationError } from '../../functions/service/errors.ts';
 import { describeByCommand, launchCommand } from './command.ts';
 import type { LaunchedSandbox, Launcher, SandboxDescription, SandboxObserver } from './launcher.ts';
+import { removeFolder } from './remove-folder.ts';
 
 /** What the sandbox program is told of this machine. */
 export interface SandboxOptions {
   /** The folder of the Python package `sandbox`. */
   cwd: string;
   confinement: 'required' | 'unconfined';
-  /** The folder for the working folders of attempts. default: the sandbox program's choice */
+  /** The folder for the folders of sandboxes. default: the sandbox program's choice, and nobody cleans up after it */
   workDir?: string;
 }
 
@@ -34,19 +36,22 @@ export class ProcessLauncher implements Launcher {
     return described;
   }
 
-  launch(_name: string, environment: Record<string, string>, observer: SandboxObserver): LaunchedSandbox {
+  launch(name: string, environment: Record<string, string>, observer: SandboxObserver): LaunchedSandbox {
     const { command = 'python3', args = ['-m', 'sandbox'], cwd } = this.#options;
     const env = {
       ...programEnvironment(),
       ...environment,
-      ...sandboxVariables(this.#options),
+      ...sandboxVariables(this.#options, name),
       SANDBOX_EXIT_WITH_PARENT: '1',
     };
     return launchCommand({ command, args, cwd, env }, observer);
   }
 
-  /** Processes end with the runtime that started them. */
-  removeLeftOver(): void {}
+  /** Processes end with the runtime that started them, but one that is killed leaves its folder. */
+  async cleanUp(name: string): Promise<void> {
+    const folder = workDirOf(this.#options, name);
+    if (folder) await removeFolder(folder);
+  }
 
   async close(): Promise<void> {}
 }
@@ -57,10 +62,13 @@ export const programEnvironment = () => ({
   LANG: 'C.UTF-8',
 });
 
-export const sandboxVariables = ({ confinement, workDir }: SandboxOptions): Record<string, string> => ({
-  SANDBOX_CONFINEMENT: confinement,
-  ...(workDir && { SANDBOX_WORK_DIR: workDir }),
-});
+export function sandboxVariables(options: SandboxOptions, name: string): Record<string, string> {
+  const folder = workDirOf(options, name);
+  return { SANDBOX_CONFINEMENT: options.confinement, ...(folder && { SANDBOX_WORK_DIR: folder }) };
+}
+
+/** Each sandbox has a folder of its own, which the sandbox program makes. */
+const workDirOf = ({ workDir }: SandboxOptions, name: string) => workDir && path.join(workDir, name);
 
 function requireConfinement({ isolation: { seccomp, landlock, uid } }: SandboxDescription): void {
   if (!seccomp?.startsWith('on')) {

@@ -1,5 +1,7 @@
 /** Parts of a sandbox are killed or stopped while a program runs in it: that is no fault of the program. */
 import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ExecutionEvent } from '../../functions/events/events.ts';
@@ -30,6 +32,8 @@ const signal = async (pids: number[], name: NodeJS.Signals) => {
 };
 
 const WAITS = python('import time\nprint("begun", flush=True)\ntime.sleep(1.5)\nprint("done")');
+/** The folders that sandboxes have now: where programs write. */
+const folders = () => readdir(path.join(product.dataDir, 'sandboxes')).catch(() => []);
 const begun = (run: number) => (event: ExecutionEvent) => event.type === 'run.output' && event.run === run;
 
 test.each(['zygotes', 'supervisors'] as const)(
@@ -40,8 +44,10 @@ test.each(['zygotes', 'supervisors'] as const)(
     const execution = await product.start({ prompt, max_retries: 1 });
     const follower = product.follow(execution);
     await follower.seen(begun(1));
+    const [folder = ''] = await folders();
     await signal(processes()[part], 'SIGKILL');
     await follower.seen(begun(2));
+    expect(await folders()).not.toContain(folder);
     await signal(processes()[part], 'SIGKILL');
     await follower.ended;
     follower.close();
@@ -51,6 +57,7 @@ test.each(['zygotes', 'supervisors'] as const)(
       attempts: 1,
       final_result: { output: 'begun\ndone\n' },
     });
+    await expect.poll(folders).toEqual([]);
   },
 );
 

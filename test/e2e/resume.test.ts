@@ -119,6 +119,29 @@ test('can be done again and again, and no more attempts are made than were asked
   }
 });
 
+test('what it has taken over can be taken along, also if it was cancelled before it made an attempt', async () => {
+  const { cancelExecution, storeExecution } = await import('../../functions/execution/lifecycle.ts');
+  const { readResumable, takeOver } = await import('../../functions/execution/resume.ts');
+  const prompt = 'Refused, and then cancelled';
+  product.model.replyTo(prompt, FAILS, REFUSED);
+  const failed = await product.run({ prompt, max_retries: 3, policy: 'standard' });
+  const { earlier, kept } = await readResumable('local', failed.execution_id);
+  const fresh = {
+    status: 'queued',
+    attempts: 1,
+    finished_at: null,
+    error: null,
+    error_category: null,
+  } as const;
+  const taken = kept.map((attempt) => takeOver(attempt, 'cancelled-at-once'));
+  await storeExecution({ ...earlier, ...fresh, execution_id: 'cancelled-at-once' }, taken);
+  await cancelExecution('cancelled-at-once');
+  expect(await product.get('cancelled-at-once')).toMatchObject({ status: 'cancelled', attempts: 1 });
+  const archive = await fetch(`${product.url}/api/executions/cancelled-at-once/archive`);
+  expect(archive.status).toBe(200);
+  expect(Buffer.from(await archive.arrayBuffer()).includes('notes.txt')).toBe(true);
+});
+
 test('begins anew where no attempt was done', async () => {
   const prompt = 'Refused at once';
   product.model.replyTo(prompt, REFUSED, WORKS);
