@@ -1,6 +1,7 @@
-"""The same two attempts by peers: each asks an OpenAI-compatible server, runs what it answers, fails, asks again, runs.
+"""The same two attempts by a peer: ask an OpenAI-compatible server, run the answer, fail, ask again, run again.
 
-`peers.py BASE_URL ROUNDS PEER` prints the milliseconds of each round as JSON; the first warms up and is left out.
+`peers.py BASE_URL ROUNDS PEER` prints the milliseconds of each round as JSON. One that warms up is left out.
+Each peer is imported where it is used, so that none pays for another.
 """
 
 import asyncio
