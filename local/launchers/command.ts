@@ -38,7 +38,7 @@ export function launchCommand(
   return { stop: () => child.kill('SIGTERM'), kill };
 }
 
-export const exitCodeOf = (code: number | null, signal: NodeJS.Signals | null) =>
+const exitCodeOf = (code: number | null, signal: NodeJS.Signals | null) =>
   code ?? 128 + (signal ? constants.signals[signal] : 0);
 
 /** Sends a signal to a process group, or to its leader alone; it may have ended. */

@@ -10,7 +10,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -24,7 +24,7 @@ export interface NurseryOptions extends SandboxOptions {
   /** The command of Python ≥ 3.11. */
   python: string;
   log: Log;
-  /** Milliseconds from a connection to the word of the fork that it is there. default: 10 s */
+  /** Milliseconds that no fork at all may come while some are waited for. default: 10 s */
   forkTimeout?: number;
 }
 
@@ -73,15 +73,21 @@ export class NurseryLauncher implements Launcher {
   }
 
   #start(): void {
-    const template = new Template(this.#options);
-    this.#template = template;
-    void template.ended.then((how) => {
-      this.#template = null;
-      if (this.#isClosed) return;
-      this.#options.log('error', 'the template that sandboxes are forked from has ended', { how });
-      const pause = template.hasComeUp ? RESTART_AFTER_MS : RETRY_AFTER_MS;
-      this.#restart = setTimeout(() => this.#start(), pause).unref();
-    });
+    try {
+      const template = new Template(this.#options);
+      this.#template = template;
+      void template.ended.then((how) => this.#startAgain(how, template.hasComeUp));
+    } catch (error) {
+      this.#startAgain((error as Error).message, false); // there is no room for its folder
+    }
+  }
+
+  #startAgain(how: string, hasComeUp: boolean): void {
+    this.#template = null;
+    if (this.#isClosed) return;
+    this.#options.log('error', 'the template that sandboxes are forked from has ended', { how });
+    const pause = hasComeUp ? RESTART_AFTER_MS : RETRY_AFTER_MS;
+    this.#restart = setTimeout(() => this.#start(), pause).unref();
   }
 }
 
@@ -90,8 +96,13 @@ const wordSchema = z.object({
   nursery: z.object({ socket: z.string(), pid: z.int(), exit_code: z.int() }).partial(),
 });
 
-function wordIn(line: string): z.infer<typeof wordSchema>['nursery'] | null {
-  return line.startsWith('{"nursery"') ? wordSchema.parse(JSON.parse(line)).nursery : null;
+function wordIn(line: string): z.infer<typeof wordSchema>['nursery'] | undefined {
+  if (!line.startsWith('{"nursery"')) return undefined;
+  try {
+    return wordSchema.safeParse(JSON.parse(line)).data?.nursery;
+  } catch {
+    return undefined; // a line like any other
+  }
 }
 
 class Template {
@@ -100,6 +111,9 @@ class Template {
   hasComeUp = false;
   readonly #child: ChildProcess;
   readonly #forkTimeout: number;
+  /** Of forks that are waited for. */
+  readonly #waiting = new Set<Socket>();
+  #watchdog: NodeJS.Timeout | undefined;
   /** Where it listens, once it does; null if it has ended instead. */
   readonly #socket: Promise<string | null>;
 
@@ -144,10 +158,8 @@ class Template {
     if (socket === null) return null;
     const connection = connect(socket);
     const { promise, resolve } = Promise.withResolvers<LaunchedSandbox | null>();
-    const giveUp = setTimeout(() => {
-      connection.destroy();
-      this.#kill(); // it hangs
-    }, this.#forkTimeout);
+    this.#waiting.add(connection);
+    this.#watchdog ??= this.#watch();
     let group: number | undefined;
     const end = (exitCode: number | null) => {
       if (group === undefined) return;
@@ -159,7 +171,7 @@ class Template {
     lines.on('line', (line) => {
       const word = wordIn(line);
       if (word?.pid !== undefined) {
-        clearTimeout(giveUp);
+        this.#waitedFor(connection);
         group = word.pid;
         resolve({
           stop: () => signalGroup(group, 'SIGTERM', true),
@@ -174,7 +186,7 @@ class Template {
     });
     lines.on('error', () => {}); // told of the same; the connection closes
     connection.once('close', () => {
-      clearTimeout(giveUp);
+      this.#waitedFor(connection);
       resolve(null); // unless there has been one
       end(null); // the template, which would have told, is gone
     });
@@ -184,6 +196,20 @@ class Template {
 
   end(): void {
     this.#child.kill('SIGTERM');
+  }
+
+  #waitedFor(connection: Socket): void {
+    if (!this.#waiting.delete(connection)) return;
+    clearTimeout(this.#watchdog);
+    this.#watchdog = this.#waiting.size > 0 ? this.#watch() : undefined;
+  }
+
+  /** On a busy machine many forks may take long, but one comes after the other. */
+  #watch(): NodeJS.Timeout {
+    return setTimeout(() => {
+      for (const connection of this.#waiting) connection.destroy();
+      this.#kill(); // it hangs
+    }, this.#forkTimeout);
   }
 
   #kill(): void {

@@ -144,6 +144,29 @@ describe('without the template', () => {
     expect(isAlive(pid)).toBe(false);
   });
 
+  test('that is slow: it is not taken for one that hangs as long as one fork comes after the other', async () => {
+    // It stands in for a busy machine, and says of processes that do nothing that they are its forks.
+    const slow = `#!${python}
+import json, os, socket, subprocess, sys, time
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[-1] + "/socket")
+listener.listen()
+print(json.dumps({"nursery": {"socket": sys.argv[-1] + "/socket"}}), flush=True)
+connections = []
+while True:
+    connections.append(listener.accept()[0])
+    time.sleep(0.3)
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    connections[-1].sendall(json.dumps({"nursery": {"pid": child.pid}}).encode() + b"\\n")
+`;
+    const script = path.join(temporaryFolder(), 'python3');
+    writeFileSync(script, slow, { mode: 0o755 });
+    start({ python: script, forkTimeout: 1000 });
+    for (const { started } of Array.from({ length: 5 }, () => launch())) await started;
+    expect(children(process.pid).filter(({ command }) => command.includes('nursery'))).toHaveLength(1);
+    expect(logged.items).toEqual([]);
+  });
+
   test('that cannot be reached any more: it is replaced', async () => {
     start();
     await up();
@@ -168,6 +191,19 @@ describe('without the template', () => {
     await logged.next((message) => message === 'broken');
     await launch().started;
     await expect.poll(() => processes().length).toBe(2);
+  });
+
+  test('nor a folder for it: everything is started as a process', async () => {
+    const { TMPDIR } = process.env;
+    process.env.TMPDIR = '/does/not/exist';
+    try {
+      start();
+    } finally {
+      if (TMPDIR === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = TMPDIR;
+    }
+    await launch().started;
+    await expect.poll(() => processes().length).toBe(1);
   });
 
   test('nor a Python: the sandbox says why it was not started', async () => {
