@@ -1,4 +1,4 @@
-"""The same two attempts by a peer: ask an OpenAI-compatible server, run the answer, fail, ask again, run again.
+"""The same two attempts by a peer: ask an OpenAI-compatible server, run the answer, fail, ask and run again.
 
 `peers.py BASE_URL ROUNDS PEER` prints the milliseconds of each round as JSON. One that warms up is left out.
 Each peer is imported where it is used, so that none pays for another.
