@@ -149,7 +149,10 @@ function lock(file: string): Sqlite.Database {
     return database;
   } catch (error) {
     database.close();
-    throw error;
+    if (storageFailure(error) !== 'damaged') throw error;
+    // There is nothing in it, and nobody holds what nobody can open.
+    fs.rmSync(file);
+    return lock(file);
   }
 }
 
@@ -187,6 +190,8 @@ class DamagedFile extends Error {}
 function isCut(file: string): boolean {
   if (!fs.existsSync(file)) return false;
   if (!fs.statSync(file).isFile()) return true;
+  // What is missing may be in the log: a full disk stops the move from there in the middle.
+  if ((fs.statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) return false;
   const header = Buffer.alloc(100);
   const descriptor = fs.openSync(file, 'r');
   try {

@@ -17,6 +17,26 @@ function usedFolder(): string {
   return folder;
 }
 
+/** The bytes of a database of some pages, and of the log from which they came. */
+function filledDatabase(): { file: Buffer; log: Buffer } {
+  const folder = temporaryFolder();
+  const { database } = openDataFolder(folder);
+  const documents = database.documents<string>('test');
+  for (const name of 'bcdefgh') documents.put(name, name.repeat(PAGE));
+  documents.put('a', 'kept');
+  const log = fs.readFileSync(path.join(folder, 'state.sqlite-wal'));
+  database.close();
+  return { file: fs.readFileSync(path.join(folder, 'state.sqlite')), log };
+}
+
+/** A folder as a runtime that was killed leaves it. */
+function folderOf({ file, log }: { file: Buffer; log?: Buffer }): string {
+  const folder = temporaryFolder();
+  fs.writeFileSync(path.join(folder, 'state.sqlite'), file);
+  if (log) fs.writeFileSync(path.join(folder, 'state.sqlite-wal'), log);
+  return folder;
+}
+
 /** Opens a folder, gives what it says, and closes it. */
 function open(folder: string) {
   const { database, notices, credentials } = openDataFolder(folder);
@@ -57,6 +77,33 @@ test.each([
   const [kept = ''] = FOLDER.exec(notices[0] ?? '') ?? [];
   expect(fs.readFileSync(path.join(folder, kept, 'state.sqlite'))).toEqual(damaged);
   expect(open(folder).notices).toEqual([]);
+});
+
+test('a database whose log a full disk has kept from moving into it is whole', () => {
+  const { file, log } = filledDatabase();
+  // Its first page tells of all, which only the log has.
+  expect(open(folderOf({ file: file.subarray(0, PAGE), log }))).toMatchObject({
+    notices: [],
+    document: 'kept',
+  });
+});
+
+test('a lock that is overwritten is no matter', () => {
+  const folder = usedFolder();
+  fs.writeFileSync(path.join(folder, 'state.sqlite.lock'), Buffer.alloc(PAGE, 'other'));
+  expect(open(folder)).toMatchObject({ notices: [], document: 'kept' });
+});
+
+test('one that is cut is damaged whatever is in its log', () => {
+  const { file } = filledDatabase();
+  const folder = folderOf({ file });
+  const { database } = openDataFolder(folder);
+  database.documents<string>('test').put('a', 'new');
+  const log = fs.readFileSync(path.join(folder, 'state.sqlite-wal'));
+  database.close();
+  const { notices, document } = open(folderOf({ file: file.subarray(0, 3 * PAGE), log }));
+  expect(notices).toEqual([expect.stringMatching(/state\.sqlite is damaged/)]);
+  expect(document).toBeUndefined();
 });
 
 test.each(['', '{"accessKeyId":"LOCAL', '{}', 'null', '{"accessKeyId":5,"secretAccessKey":"x"}'])(
