@@ -5,6 +5,7 @@ One JSON object a line, in turn: an event comes in on stdin, and `{"result"}` or
 end of the program.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -20,8 +21,10 @@ def main(name: str) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     module, _, function = name.rpartition(".")
     handler = getattr(importlib.import_module(module), function)
-    for line in sys.stdin:
-        print(reply(handler, line), file=replies, flush=True)
+    # The runtime may be killed while it waits for a reply.
+    with contextlib.suppress(BrokenPipeError):
+        for line in sys.stdin:
+            print(reply(handler, line), file=replies, flush=True)
 
 
 def reply(handler: Any, line: str) -> str:

@@ -1,8 +1,11 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { PythonFunction, type PythonFunctionOptions } from '../../local/python-function.ts';
@@ -97,6 +100,19 @@ describe('a Python function', () => {
     expect((failure as Error).stack).toContain('in handler');
     await expect(example.invoke({ do: 'odd' })).rejects.toMatchObject({ name: 'ValueError' });
     expect(await example.invoke({ do: 'count' })).toMatchObject({ calls: 3 });
+  });
+
+  test('ends without a word when nobody is left to answer to, as after kill -9', async () => {
+    const runtime = fileURLToPath(new URL('../../local/python_runtime.py', import.meta.url));
+    const child = spawn(python, [runtime, 'example.main.handler'], {
+      env: { PYTHONPATH: folder },
+      cwd: folder,
+    });
+    const said = text(child.stderr);
+    child.stdout.destroy();
+    await once(child.stdout, 'close');
+    child.stdin.end('{"do": "count"}\n');
+    expect([await once(child, 'close'), await said]).toEqual([[0, null], '']);
   });
 
   test('a process that dies rejects its call only; the next call gets a new one', async () => {
