@@ -53,8 +53,8 @@ export async function collect(upload: Upload, key: string): Promise<void> {
     upload.kind === 'results' ? getExecution(run.execution_id) : undefined,
   ]);
   if (attempt?.sandbox_id !== upload.sandboxId || attempt.run !== run.run) return;
-  if (upload.kind === 'started') return collectStarted(attempt);
-  if (upload.kind === 'output') return collectOutput(attempt, key);
+  if (upload.kind === 'started') await collectStarted(attempt);
+  if (upload.kind === 'output') await collectOutput(attempt, key);
   if (execution) await collectResultOf(execution, attempt);
 }
 
@@ -88,13 +88,16 @@ async function collectReady(sandboxId: string, key: string): Promise<void> {
   }
 }
 
-async function collectStarted(attempt: AttemptRecord): Promise<void> {
-  if (attempt.status !== 'waiting') return;
+/** Gives the attempt as it stands then, as far as is known. */
+async function collectStarted(attempt: AttemptRecord): Promise<AttemptRecord> {
+  if (attempt.status !== 'waiting') return attempt;
   try {
-    await moveAttempt(attempt, 'running', { run_started_at: nowAfter(attempt.checked_at) });
+    const running = await moveAttempt(attempt, 'running', { run_started_at: nowAfter(attempt.checked_at) });
     await publish(attempt.execution_id, { type: 'run.started', attempt: attempt.attempt });
+    return running;
   } catch (error) {
     if (!(error instanceof ConditionFailed)) throw error;
+    return attempt;
   }
 }
 
@@ -180,9 +183,9 @@ async function endWithResult(
   result: ReceivedResult,
 ): Promise<Verdict> {
   // Of a short run, the word that it began may come after its result.
-  await collectStarted(attempt);
+  const begun = await collectStarted(attempt);
   const files = await takeFiles(attempt.sandbox_id ?? '', result);
-  return endAttempt(execution, attempt, result.success ? 'succeeded' : 'failed', {
+  return endAttempt(execution, begun, result.success ? 'succeeded' : 'failed', {
     output: await storeText(outputKey(attempt.execution_id, attempt.attempt), result.output),
     output_truncated: result.output_truncated,
     error: result.success ? null : (result.error ?? 'The program failed without a message.'),

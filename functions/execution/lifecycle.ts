@@ -11,30 +11,32 @@
  */
 import { stripVTControlCharacters } from 'node:util';
 import type { EventData } from '../events/events.ts';
-import { publish, publishOnce, tellFollowers } from '../events/publish.ts';
+import { tellFollowers } from '../events/publish.ts';
 import { stopSandbox } from '../sandbox/sandboxes.ts';
 import { nowAfter, secondsBetween } from '../service/clock.ts';
 import { config } from '../service/config.ts';
 import { ConditionFailed } from '../service/errors.ts';
 import { measure } from '../service/metrics.ts';
 import {
+  type AttemptEnd,
   type AttemptRecord,
   createAttempt,
   createExecution,
   type EndedExecution,
   type ExecutionRecord,
+  finishAttempt,
   finishExecution,
   getAttempt,
   getExecution,
   getSandbox,
   listAttempts,
   listEvents,
-  moveAttempt,
 } from '../service/store.ts';
 import { withFittingOutputs } from './answer-size.ts';
 import { isFaultOfService, newAttempt, sumUsage } from './attempts.ts';
 import {
   type Attempt,
+  attemptStatusesBefore,
   type ErrorCategory,
   type Execution,
   type ExecutionSummary,
@@ -242,31 +244,33 @@ export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRe
 export async function endAttempt(
   execution: ExecutionRecord,
   attempt: AttemptRecord,
-  to: 'succeeded' | 'failed' | 'cancelled',
+  to: AttemptEnd['status'],
   outcome: Partial<AttemptRecord> = {},
 ): Promise<Verdict> {
-  let ended: AttemptRecord;
-  let announce = publish;
-  try {
-    const { started_at, generated_at, checked_at, run_started_at } = attempt;
+  let current: AttemptRecord = attempt;
+  while (attemptStatusesBefore(to).includes(current.status) && current.run === attempt.run) {
     const finished_at = nowAfter(
-      started_at,
-      outcome.generated_at ?? generated_at,
-      checked_at,
-      run_started_at,
+      current.started_at,
+      outcome.generated_at ?? current.generated_at,
+      current.checked_at,
+      current.run_started_at,
     );
-    ended = await moveAttempt(attempt, to, { ...outcome, finished_at });
-    measureAttempt(ended);
-  } catch (error) {
-    if (!(error instanceof ConditionFailed)) throw error;
-    // Done before: perhaps by one who died before telling.
-    ended = (await getAttempt(attempt.execution_id, attempt.attempt)) ?? attempt;
-    announce = publishOnce;
+    const end: AttemptEnd = { ...outcome, status: to, finished_at };
+    const ended = { ...current, ...end };
+    const event = await finishedEvent(execution, ended);
+    try {
+      await tellFollowers(await finishAttempt(current, end, event));
+      measureAttempt(ended);
+      return verdictAfter(execution, ended);
+    } catch (error) {
+      if (!(error instanceof ConditionFailed)) throw error;
+      // It has moved meanwhile, perhaps to its end.
+      const moved = await getAttempt(attempt.execution_id, attempt.attempt);
+      if (!moved) throw error;
+      current = moved;
+    }
   }
-  if (ended.finished_at) {
-    await announce(execution.execution_id, await finishedEvent(execution, ended));
-  }
-  return verdictAfter(execution, ended);
+  return verdictAfter(execution, current);
 }
 
 async function finishedEvent(execution: ExecutionRecord, ended: AttemptRecord) {

@@ -107,7 +107,7 @@ export function amountsOf({ attempts, generationSeconds, sandboxSeconds }: Cours
     functionInvocations: 10 + 5 * attempts,
     functionSeconds: generationSeconds + 0.5 + attempts,
     stateTransitions: 8 + 6 * attempts,
-    dynamodbWrites: 22 + 18 * attempts + events,
+    dynamodbWrites: 22 + 22 * attempts + events,
     dynamodbReads: 15 + 11 * attempts + events + generationSeconds,
     s3Writes: 2 + 4 * attempts,
     s3Reads: 2 + 62 * attempts,

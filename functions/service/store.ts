@@ -547,6 +547,26 @@ export function moveAttempt(
   });
 }
 
+/** What an attempt has once it has ended. */
+export interface AttemptEnd extends Partial<AttemptRecord> {
+  status: 'succeeded' | 'failed' | 'cancelled';
+  finished_at: string;
+}
+
+/**
+ * Ends an attempt and appends the event of it, in one write: none ends untold.
+ * @throws ConditionFailed if it no longer stands as given, or is in another run
+ */
+export function finishAttempt(
+  { execution_id, attempt, status, run }: AttemptRecord,
+  end: AttemptEnd,
+  data: EventData,
+): Promise<ExecutionEvent> {
+  const where = { status: [status], run: [run] };
+  const item = changedItem(attemptKey(execution_id, attempt), { set: { ...end }, where });
+  return withNextSequence(execution_id, data, (event) => transact([{ Put: event }, { Update: item }]));
+}
+
 /** Ties the waiting attempt to a workflow's task token and the sandbox that is to run it. @throws ConditionFailed if it does not wait. */
 export function setTaskToken({ execution_id, attempt }: AttemptRecord, sandboxId: string, token: string) {
   return update<AttemptRecord>(attemptKey(execution_id, attempt), {

@@ -118,6 +118,8 @@ async function isSound(id: string, answers: number[]) {
     expect(['succeeded', 'failed', 'cancelled']).toContain(ended);
     expect(ended === 'succeeded').toBe(attempt === attempts.length && status === 'succeeded');
   }
+  const told = events.flatMap((event) => (event.type === 'attempt.finished' ? [event.result] : []));
+  expect(told).toMatchObject(attempts.map(({ attempt, status: ended }) => ({ attempt, status: ended })));
   const ends = events.filter(({ type }) => type === 'execution.finished');
   expect(ends).toMatchObject([{ execution: { status, attempts: attempts.length } }]);
   expect(events.map(({ sequence }) => sequence)).toEqual(events.map((_, index) => index + 1));
@@ -228,3 +230,26 @@ test('an execution whose cancellation died halfway is cancelled by its workflow'
   expect(await isSound(execution_id, [])).toBe('cancelled');
   expect(await store.getExecution(execution_id)).toMatchObject({ error: 'Cancelled.', attempts: 1 });
 });
+
+test.each([1, 2, 3, 4])(
+  'an attempt has ended and is told, or neither, if its function dies after %i of its calls to the store',
+  async (calls) => {
+    const id = randomUUID();
+    const [execution, attempt] = await begun(id);
+    const { dynamodb } = await import('../../functions/service/aws.ts');
+    let left = calls;
+    dynamodb.middlewareStack.add(
+      (next) => async (args) => {
+        if (left === 0) throw new Error('killed');
+        left -= 1;
+        return next(args);
+      },
+      { step: 'initialize', name: 'die', override: true },
+    );
+    await lifecycle.endAttempt(execution, attempt, 'succeeded').catch(() => undefined);
+    dynamodb.middlewareStack.remove('die');
+    const ended = await store.getAttempt(id, attempt.attempt);
+    const told = (await store.listEvents(id, 0)).filter(({ type }) => type === 'attempt.finished');
+    expect(told).toHaveLength(ended?.finished_at ? 1 : 0);
+  },
+);

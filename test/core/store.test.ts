@@ -347,8 +347,12 @@ describe('the counters', () => {
 });
 
 describe('upkeep', () => {
-  test('launches what was stored and forgotten', async () => {
-    const forgotten = await newExecution({ owner: 'forgotten', max_retries: 1 });
+  test('launches at once what was stored and forgotten', async () => {
+    const forgotten = await newExecution({
+      owner: 'forgotten',
+      max_retries: 1,
+      created_at: new Date().toISOString(),
+    });
     product.model.reply('no code in here');
     const { handler } = await import('../../functions/triggers/maintain.ts');
     await asFunction('triggers/maintain', () => handler({}, { awsRequestId: 'test' } as never));

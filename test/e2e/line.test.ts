@@ -134,7 +134,7 @@ test.each(['StartExecution', 'Query'])(
     stack.remove(name);
     dynamodb.middlewareStack.remove('watch');
     expect([status, body.status]).toEqual([202, 'queued']);
-    // What the upkeep does, in half a minute.
+    // What the upkeep does.
     const { launchExecution } = await import('../../functions/execution/lifecycle.ts');
     const record = await store.getExecution(body.execution_id);
     if (record?.status === 'queued') await launchExecution(record);

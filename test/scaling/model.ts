@@ -24,7 +24,7 @@ export const typical = {
 /** Counted in an execution like that, with quotas of callers, without what comes by the second of a generation. */
 export const counted = {
   functionInvocations: 17,
-  dynamodbWrites: 78,
+  dynamodbWrites: 86,
   dynamodbReads: 53,
   webSocketPosts: 13,
   s3Writes: 5,

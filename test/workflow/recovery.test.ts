@@ -126,12 +126,12 @@ describe('RunCode', () => {
     expect((await typesOf(execution_id)).sort()).toEqual(['attempt.finished', 'run.started']);
   });
 
-  test('that died before it told is made up for by CollectResult, and one that did not is left alone', async () => {
+  test('and CollectResult leave a result alone that has been taken in', async () => {
     const execution = await readyWithResult();
     const { execution_id, sandbox_id } = execution;
-    const { endExecution } = await import('../../functions/execution/lifecycle.ts');
+    const { endAttempt, endExecution } = await import('../../functions/execution/lifecycle.ts');
     const waiting = await store.moveAttempt(execution.attempt, 'waiting', { sandbox_id, task_token: 'x' });
-    await store.moveAttempt(waiting, 'succeeded', { finished_at: new Date().toISOString() });
+    await endAttempt(execution, waiting, 'succeeded');
     await call('collect-result', uploaded(execution));
     expect(await typesOf(execution_id)).toEqual(['attempt.finished']);
     await endExecution(execution_id);
