@@ -2,7 +2,8 @@
  * npm test: every suite that needs nothing but Node and Python; `npm run test:browser`: those that need Chromium too;
  * `npm run test:store`: those of the store on DynamoDB Local, which comes from npm and needs Java;
  * `npm run test:deploy`: the deployment on an emulator of AWS, which is installed from PyPI;
- * `npm run test:api`: the API held to its description by Schemathesis, which is installed from PyPI.
+ * `npm run test:api`: the API held to its description by Schemathesis, which is installed from PyPI;
+ * `npm run test:chaos`: the service under kills, full disks and the like, from seeds (test/chaos/chaos.spec.ts).
  * Ends with the sum of what the runners reported, and with exit code 1 if anything failed or a runner did not report.
  * With TEST_REPORT=FILE the sum is written there as JSON.
  */

@@ -77,8 +77,14 @@ export function python(code: string): string {
   return `\`\`\`python\n${code}\n\`\`\``;
 }
 
-/** A request beyond the script is answered with an error that is not tried again: the test sees it. */
-export async function startModelServer(port = 0): Promise<ModelServer> {
+/**
+ * A request beyond the script is answered with an error that is not tried again: the test sees it. `answer`: gives the
+ * replies to all requests for which none is scripted.
+ */
+export async function startModelServer(
+  port = 0,
+  answer?: (request: ModelRequest) => ScriptedReply,
+): Promise<ModelServer> {
   const requests: ModelRequest[] = [];
   const scripts: { part: string; replies: ScriptedReply[] }[] = [];
   const waiting: { count: number; resolve(request: ModelRequest): void }[] = [];
@@ -94,7 +100,11 @@ export async function startModelServer(port = 0): Promise<ModelServer> {
       const reply = (script ?? scripts.find(({ part }) => part === ''))?.replies.shift();
       await send(
         response,
-        reply ?? { status: 400, body: { error: { message: 'No reply is scripted for this.' } } },
+        reply ??
+          answer?.(request) ?? {
+            status: 400,
+            body: { error: { message: 'No reply is scripted for this.' } },
+          },
       );
     } catch (error) {
       response.destroy(error as Error);

@@ -1,5 +1,4 @@
 /** Sets this process's clock, as a person or the network does: all that reads Date sees it, timers do not. */
-import { vi } from 'vitest';
 
 const RealDate = Date;
 
@@ -15,6 +14,5 @@ export function setClock(ahead: number): void {
       return Object.prototype.isPrototypeOf.call(RealDate.prototype, Object(value));
     }
   }
-  if (ahead === 0) vi.unstubAllGlobals();
-  else vi.stubGlobal('Date', SetDate);
+  globalThis.Date = ahead === 0 ? RealDate : (SetDate as DateConstructor);
 }
