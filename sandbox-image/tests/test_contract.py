@@ -105,7 +105,7 @@ class JobsTest(unittest.TestCase):
     def test_a_manifest_has_the_fields_that_are_read(self) -> None:
         server = Mailbox()
         self.addCleanup(server.close)
-        document = json.loads(server.answer_get("/manifest", None)[2])
+        document = json.loads(server.answer_get("/manifest", None, None)[2])
         self.assertEqual(schema.problems(DOCUMENTS["manifest"], document), [])
         self.assertEqual(mailbox.fetch_manifest(server.manifest_url).job_url, document["job_url"])
         for name in DOCUMENTS["manifest"]["required"]:
