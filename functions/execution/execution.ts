@@ -96,9 +96,12 @@ export const executeRequestSchema = z
   .meta({ id: 'ExecuteRequest' });
 export type ExecuteRequest = z.infer<typeof executeRequestSchema>;
 
-const ofTheResumed = z
+const comesFromThere = z
   .never({ error: 'is taken from the execution that is resumed: leave it out' })
   .optional();
+const takenFields = Object.fromEntries(
+  Object.keys(executeRequestSchema.shape).map((field) => [field, comesFromThere]),
+) as Record<keyof ExecuteRequest, typeof comesFromThere>;
 
 export const resumeRequestSchema = z
   .strictObject({
@@ -108,11 +111,7 @@ export const resumeRequestSchema = z
         'execution has its task and settings and begins with the attempts that were done, as far as they are not ' +
         `older than ${RESUMABLE_DAYS} days and leave one to be made; else it begins anew.`,
     }),
-    prompt: ofTheResumed,
-    max_retries: ofTheResumed,
-    timeout: ofTheResumed,
-    tests: ofTheResumed,
-    policy: ofTheResumed,
+    ...takenFields,
   })
   .meta({ id: 'ResumeRequest' });
 export type ResumeRequest = z.infer<typeof resumeRequestSchema>;
