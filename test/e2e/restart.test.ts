@@ -1,4 +1,5 @@
 /** kill -9 of the runtime in mid-execution, and a restart on the same data: nothing acknowledged is lost or doubled. */
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -6,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Execution } from '../../functions/execution/execution.ts';
 import { KillableRuntime } from '../support/killable-runtime.ts';
 import { type ModelServer, python, startModelServer } from '../support/model-server.ts';
+import { descendants, isAlive } from '../support/processes.ts';
 import { followExecution } from '../support/product.ts';
 
 let model: ModelServer;
@@ -105,6 +107,22 @@ describe('kill -9 and restart', () => {
     const ended = await restartAndFinish(execution);
     expect(ended).toMatchObject({ status: 'succeeded', attempts: 1 });
     expect(model.requests).toHaveLength(1);
+  });
+
+  test('its sandboxes and their template end with it, and leave nothing', async () => {
+    model.replyTo('Kill me', python('import time\nprint("begun", flush=True)\ntime.sleep(60)'));
+    const url = await runtime.start();
+    const follower = followExecution(url, await execute(url, { prompt: 'Kill me', timeout: 60 }));
+    await follower.seen(({ type }) => type === 'run.output');
+    follower.close();
+    const sandboxes = descendants(runtime.pid ?? 0).filter(({ name }) => name.startsWith('sandbox'));
+    const parts = ['sandbox', 'sandbox-attempt', 'sandbox-nursery', 'sandbox-zygote'];
+    expect(sandboxes.map(({ name }) => name).sort()).toEqual(parts);
+    const [folder = ''] = /[^" ]*sandbox-nursery-\w+/.exec(sandboxes[0]?.command ?? '') ?? [];
+    expect(existsSync(folder)).toBe(true);
+    await runtime.kill();
+    await expect.poll(() => sandboxes.filter(({ pid }) => isAlive(pid)), { timeout: 10_000 }).toEqual([]);
+    expect(existsSync(folder)).toBe(false);
   });
 
   test('what had ended stays as it was', async () => {
