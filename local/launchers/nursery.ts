@@ -9,7 +9,7 @@
  *             what is launched meanwhile, and what it was to fork and has not, is started as a process of its own.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -105,6 +105,31 @@ function wordIn(line: string): z.infer<typeof wordSchema>['nursery'] | undefined
   }
 }
 
+/** The name of a template's folder begins with it; then comes the process that started the template. */
+const FOLDER = 'sandbox-nursery-';
+
+/** Removes the folders of templates that were killed together with the process that would have done it. */
+function removeForgotten(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = Number(name.startsWith(FOLDER) ? name.slice(FOLDER.length).split('-')[0] : Number.NaN);
+    if (!Number.isInteger(pid) || isRunning(pid)) continue;
+    try {
+      rmSync(path.join(tmpdir(), name), { recursive: true, force: true });
+    } catch (error) {
+      // It is another user's.
+      if (!['EACCES', 'EPERM'].includes(String((error as NodeJS.ErrnoException).code))) throw error;
+    }
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
 class Template {
   /** Settles with how it ended. */
   readonly ended: Promise<string>;
@@ -120,7 +145,8 @@ class Template {
   constructor({ python, cwd, log, forkTimeout = FORK_MS }: NurseryOptions) {
     this.#forkTimeout = forkTimeout;
     // Not in the data folder, whose path may be too long for a socket's.
-    const folder = mkdtempSync(path.join(tmpdir(), 'sandbox-nursery-'));
+    removeForgotten();
+    const folder = mkdtempSync(path.join(tmpdir(), `${FOLDER}${process.pid}-`));
     const child = spawn(python, ['-m', 'sandbox', '--nursery', folder], {
       cwd,
       env: programEnvironment(),

@@ -24,8 +24,15 @@ export interface TroubleOptions {
   database: boolean;
 }
 
-/** The kinds of Python processes that a service consists of, as their command lines and places tell. */
-export type Part = 'supervisor' | 'zygote' | 'program' | 'function';
+type Part = 'template' | 'supervisor' | 'zygote' | 'program' | 'function';
+
+/** By the name that a process gives itself. */
+const PARTS: Record<string, Part> = {
+  'sandbox-nursery': 'template',
+  sandbox: 'supervisor',
+  'sandbox-zygote': 'zygote',
+  'sandbox-attempt': 'program',
+};
 
 const HOURS = 3_600_000;
 
@@ -111,8 +118,8 @@ export class Troubles {
       'kill the process',
       'kill the group',
       'restart',
-      ...(['supervisor', 'zygote', 'program', 'function', 'supervisor', 'zygote'] as const),
-      ...(['stop', 'stop'] as const),
+      ...(['template', 'supervisor', 'supervisor', 'zygote', 'zygote', 'program', 'function'] as const),
+      ...(['stop a supervisor', 'stop a supervisor', 'stop a template'] as const),
     ] as const);
     const wait = random.between(0, 1_000);
     const damage = random.chance(0.3) ? random.fork('damage') : null;
@@ -124,10 +131,11 @@ export class Troubles {
       case 'restart':
         await runtime.stop();
         return this.#revive(what, wait, damage);
-      case 'stop': {
-        const pid = this.#pick('supervisor', random);
+      case 'stop a supervisor':
+      case 'stop a template': {
+        const pid = this.#pick(what === 'stop a template' ? 'template' : 'supervisor', random);
         if (pid === undefined || !kill(pid, 'SIGSTOP')) return;
-        this.#note('stop a supervisor');
+        this.#note(what);
         this.#stopped.add(pid);
         void sleep(3 * wait).then(() => this.#stopped.delete(pid) && kill(pid, 'SIGCONT'));
         return;
@@ -219,18 +227,10 @@ function filesBelow(folder: string): string[] {
 }
 
 /** The parts of the service whose main process is `pid`. */
-export function partsOf(pid: number): (RunningProcess & { part: Part })[] {
-  const isZygote = ({ command }: RunningProcess) => command.includes('zygote');
-  const all = descendants(pid);
-  const programs = new Set(
-    all.filter(isZygote).flatMap((zygote) => descendants(zygote.pid).map(({ pid }) => pid)),
-  );
-  return all.flatMap((process) => {
-    const { command } = process;
-    if (programs.has(process.pid)) return { ...process, part: 'program' as const };
-    if (isZygote(process)) return { ...process, part: 'zygote' as const };
-    if (command.includes('-m sandbox')) return { ...process, part: 'supervisor' as const };
-    if (command.includes('python_runtime.py')) return { ...process, part: 'function' as const };
-    return [];
+function partsOf(pid: number): (RunningProcess & { part: Part })[] {
+  return descendants(pid).flatMap((process) => {
+    const isFunction = process.command.includes('python_runtime.py');
+    const part = isFunction ? 'function' : PARTS[process.name];
+    return part ? [{ ...process, part }] : [];
   });
 }

@@ -1,8 +1,10 @@
 /** Sandboxes that are forks of a template, and what becomes of them when that is gone: real ones, without a mailbox. */
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import type { Ending, LaunchedSandbox } from '../../local/launchers/launcher.ts';
@@ -171,7 +173,7 @@ while True:
     start();
     await up();
     const [{ pid, command } = { pid: 0, command: '' }] = templates();
-    rmSync(/[^" ]*sandbox-nursery-\w+/.exec(command)?.[0] ?? '', { recursive: true });
+    rmSync(/[^" ]*sandbox-nursery-[\w-]+/.exec(command)?.[0] ?? '', { recursive: true });
     await launch().started;
     await expect.poll(() => processes().length).toBe(1);
     await expect.poll(() => isAlive(pid)).toBe(false);
@@ -191,6 +193,17 @@ while True:
     await logged.next((message) => message === 'broken');
     await launch().started;
     await expect.poll(() => processes().length).toBe(2);
+  });
+
+  test('with the process that started it: the next one removes its folder, and no other', async () => {
+    const gone = spawnSync('true').pid;
+    const [forgotten, used] = [gone, process.pid].map((pid) =>
+      mkdtempSync(path.join(tmpdir(), `sandbox-nursery-${pid}-`)),
+    ) as [string, string];
+    start();
+    await launch().started;
+    expect([forgotten, used].map((folder) => existsSync(folder))).toEqual([false, true]);
+    rmSync(used, { recursive: true });
   });
 
   test('nor a folder for it: everything is started as a process', async () => {
