@@ -149,6 +149,20 @@ describe.skipIf(!findChromium())('an execution in the browser', () => {
     await close();
   });
 
+  test('goes on where the model server failed, and shows from where', async () => {
+    const task = 'Refuse me on the way';
+    product.model.replyTo(task, python('print(1 / 0)'), { status: 401 }, python('print("there")'));
+    const { page, close } = await open();
+    await page.getByLabel(TASK).fill(task);
+    await page.getByLabel(TASK).press('Control+Enter');
+    await page.getByRole('button', { name: 'Run again from attempt 2' }).click();
+    await expect.poll(() => output(page).textContent()).toContain('there');
+    expect(await page.getByRole('navigation').getByRole('link').count()).toBe(2);
+    await page.getByRole('link', { name: 'goes on from an earlier run' }).click();
+    await page.getByRole('button', { name: 'Run again from attempt 2' }).waitFor();
+    await close();
+  });
+
   test('runs again, and edits', async () => {
     product.model.reply(python('print("one")'), python('print("two")'));
     const { page, close } = await open();
