@@ -14,8 +14,11 @@ export type TaskSize = {
   [C in keyof typeof MEMORY_OF_CPU]: { cpu: C; memoryMiB: (typeof MEMORY_OF_CPU)[C][number] };
 }[keyof typeof MEMORY_OF_CPU];
 
-/** MiB of a task's memory that files in /tmp may take, and that the supervisor and the preloaded interpreter do. */
-export const TMP_MIB = 512;
+/**
+ * MiB of a task's memory that files in /tmp may take, and that the supervisor and the preloaded interpreter do. /tmp holds
+ * what a program writes (256) beside its copies of the inputs (250), and some room to be seen above that.
+ */
+export const TMP_MIB = 640;
 const SUPERVISOR_MIB = 384;
 
 export interface Environment {

@@ -72,6 +72,8 @@ export class SandboxNetwork extends Construct {
         new iam.PolicyStatement({ principals: [new iam.AnyPrincipal()], actions: [action], resources }),
       );
     permit('s3:GetObject', files.arnForObjects('manifests/*'), files.arnForObjects('jobs/*'));
+    // Inputs: files that were uploaded, and what an earlier execution left.
+    permit('s3:GetObject', files.arnForObjects('files/*'), files.arnForObjects('mailbox/*/artifacts/*'));
     permit('s3:PutObject', files.arnForObjects('mailbox/*'));
     permit('s3:GetObject', `arn:aws:s3:::${LAYERS}/*`);
   }

@@ -1,4 +1,4 @@
-/** Where untrusted code runs: Fargate tasks without a task role, so without AWS credentials, that may write to /tmp only. */
+/** Where untrusted code runs: Fargate tasks without a task role, so without AWS credentials. Their code may write to /tmp only. */
 import { Aws, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import { DockerImageAsset, Platform } from 'aws-cdk-lib/aws-ecr-assets';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
@@ -21,6 +21,12 @@ const DROPPED_CAPABILITIES = [
   'SETPCAP',
   'SYS_CHROOT',
 ];
+
+/**
+ * Where the image has its supervisor keep inputs as they were fetched: on the task's disk, which takes no memory and of
+ * which each task has 20 GB without a price. Only root can enter it.
+ */
+const STORE = { volume: 'store', path: '/store' };
 
 /** Seconds from SIGTERM to SIGKILL; the supervisor ends within one. */
 const STOP_TIMEOUT = 2;
@@ -128,6 +134,7 @@ export class Sandbox extends Construct {
       cpu: String(sandbox.cpu),
       memory: String(sandbox.memoryMiB),
       executionRoleArn: this.executionRole.roleArn,
+      volumes: [{ name: STORE.volume }],
       containerDefinitions: [
         {
           // The workflow names it to give it its manifest.
@@ -136,6 +143,7 @@ export class Sandbox extends Construct {
           essential: true,
           readonlyRootFilesystem: true,
           stopTimeout: STOP_TIMEOUT,
+          mountPoints: [{ sourceVolume: STORE.volume, containerPath: STORE.path, readOnly: false }],
           environment: [
             {
               name: 'SANDBOX_MEMORY_MB',

@@ -37,7 +37,7 @@ export class DockerLauncher implements Launcher {
   }
 
   async cleanUp(name: string): Promise<void> {
-    docker('rm', '--force', containerOf(name));
+    docker('rm', '--force', '--volumes', containerOf(name));
   }
 
   async close(): Promise<void> {}
@@ -82,7 +82,7 @@ function dockerCommand(container: string, environment: Record<string, string>): 
     '--network=host',
     '--read-only',
     // As large as a task of Fargate's has it: where nothing can be mounted, that bounds what attempts write.
-    '--tmpfs=/tmp:size=512m,nr_inodes=20000',
+    '--tmpfs=/tmp:size=640m,nr_inodes=20000',
     '--cap-drop=ALL',
     ...capabilities.map((capability) => `--cap-add=${capability}`),
     '--security-opt=no-new-privileges',

@@ -76,6 +76,7 @@ class SandboxProcess:
             "SANDBOX_WORK_DIR": f"{self.work_dir}/work" if as_nobody else self.work_dir,
             "SANDBOX_POLICY_CHECK": "on" if policy_check else "off",
             "SANDBOX_MEMORY_MB": "256",
+            "SANDBOX_STORE_DIR": "" if as_nobody else os.environ.get("SANDBOX_STORE_DIR", ""),
             **environment,
         }
         python_path = variables.pop("PYTHONPATH", None)

@@ -323,6 +323,13 @@ class FetchTest(unittest.TestCase):
         self.assertEqual((result["error"], result["output"]), (None, "12\n"))
         self.assertIn(f"started/{job_id}.json", self.mailbox.names())
 
+    def test_an_attempt_that_is_lost_before_its_job_is_replaced_with_its_inputs(self) -> None:
+        self.sandbox.ready()
+        os.kill(self.sandbox.zygote_pid(), signal.SIGKILL)
+        given = self.mailbox.offer("in.csv", b"12")
+        result = self.sandbox.run("print(open('in.csv').read())", inputs=[given])
+        self.assertEqual((result["error"], result["output"]), (None, "12\n"))
+
     def test_twenty_files_at_once(self) -> None:
         given = [self.mailbox.offer(f"{number}.txt", f"{number}".encode()) for number in range(20)]
         code = "print(sum(int(open(f'{number}.txt').read()) for number in range(20)))"

@@ -36,6 +36,18 @@ it('is described to the functions', () => {
   expect(packages).toEqual(expect.arrayContaining(offered));
 });
 
+it('keeps inputs on the disk that a task has', () => {
+  const definitions = ofType(synthesize('prod').service, 'AWS::ECS::TaskDefinition');
+  const mounts = definitions.flatMap(
+    ([, { Properties }]) =>
+      (Properties.ContainerDefinitions as { MountPoints: { ContainerPath: string }[] }[])[0]?.MountPoints,
+  );
+  const [, store] = /^ENV SANDBOX_STORE_DIR=(\S+)$/m.exec(dockerfile) ?? [];
+  expect(mounts).toEqual([{ ContainerPath: store, ReadOnly: false, SourceVolume: 'store' }]);
+  expect(definitions.map(([, { Properties }]) => Properties.Volumes)).toEqual([[{ Name: 'store' }]]);
+  expect(dockerfile).toMatch(new RegExp(`^VOLUME ${store}$`, 'm'));
+});
+
 it('installs only what is pinned by version and hash', () => {
   expect(dockerfile).toContain('--require-hashes');
   const pins = readFileSync(path.join(folder, 'requirements.txt'), 'utf8')

@@ -6,6 +6,7 @@ interface TaskDefinition {
   Memory: string;
   ContainerDefinitions: {
     ReadonlyRootFilesystem: boolean;
+    MountPoints: { ContainerPath: string; ReadOnly: boolean }[];
     Environment: { Name: string; Value: string }[];
     LinuxParameters: {
       InitProcessEnabled: boolean;
@@ -37,6 +38,9 @@ const flags = [
   ...Tmpfs.map(
     ({ ContainerPath, Size, MountOptions }) =>
       `--tmpfs=${ContainerPath}:size=${Size}m,${MountOptions.join(',')}`,
+  ),
+  ...container.MountPoints.map(
+    ({ ContainerPath, ReadOnly }) => `--volume=${ContainerPath}${ReadOnly ? ':ro' : ''}`,
   ),
   ...container.Environment.map(({ Name, Value }) => `--env=${Name}=${Value}`),
 ];

@@ -119,6 +119,26 @@ describe.each(environments.map(({ name }) => name))('%s', (name) => {
     expect(group?.SecurityGroupEgress).toMatchObject([{ FromPort: 443, ToPort: 443, IpProtocol: 'tcp' }]);
   });
 
+  it('lets a sandbox reach its mailbox and inputs in S3, and no other files', () => {
+    const [endpoint] = propertiesOf<{ VpcEndpointType: string; PolicyDocument: unknown }>(
+      service,
+      'AWS::EC2::VPCEndpoint',
+    ).filter(({ VpcEndpointType }) => VpcEndpointType === 'Gateway');
+    const { Statement } = resolve(endpoint?.PolicyDocument, service) as { Statement: Statement[] };
+    const objects = (action: string) =>
+      Statement.filter(({ Action }) => Action === action)
+        .flatMap(({ Resource }) => Resource)
+        .map((arn) => arn.slice(arn.indexOf('/') + 1));
+    expect(objects('s3:GetObject')).toEqual([
+      '*', // layers of images, in a bucket of AWS
+      'files/*',
+      'jobs/*',
+      'mailbox/*/artifacts/*',
+      'manifests/*',
+    ]);
+    expect(objects('s3:PutObject')).toEqual(['mailbox/*']);
+  });
+
   it('has a way to the internet in public mode only', () => {
     const isolated = synthesized.environment.sandbox.network === 'isolated';
     expect(ofType(service, 'AWS::EC2::Route').length > 0).toBe(!isolated);
@@ -445,9 +465,9 @@ describe("a program's memory", () => {
     expect(told.filter(Boolean)).toEqual(['512']);
   });
 
-  it.each([127, 1153, Number.NaN])('of %d MB is refused', (sandboxMemoryMb) => {
+  it.each([127, 1025, Number.NaN])('of %d MB is refused', (sandboxMemoryMb) => {
     expect(() => synthesizeWith('dev', { limits: { ...limits, sandboxMemoryMb } })).toThrow(
-      /dev: with sandbox\.memoryMiB 2048 limits\.sandboxMemoryMb must be from 128 to 1152/,
+      /dev: with sandbox\.memoryMiB 2048 limits\.sandboxMemoryMb must be from 128 to 1024/,
     );
   });
 });
