@@ -1,6 +1,6 @@
 /** npm start: builds the page if it is not up to date, starts the local runtime, and says where it listens. */
 import { ConfigurationError } from '../functions/service/errors.ts';
-import { buildWeb } from './build-web.ts';
+import { buildWebIfNeeded } from './build-web.ts';
 import { loadDotenv } from './dotenv.ts';
 import { packagesAdvice, packagesInBrief } from './packages.ts';
 import { type Runtime, startRuntime } from './runtime.ts';
@@ -47,7 +47,7 @@ function stopSignal(): Promise<void> {
 try {
   loadDotenv();
   const settings = readSettings();
-  await buildWeb();
+  await buildWebIfNeeded();
   const stopped = stopSignal();
   const runtime = await startRuntime(settings);
   await announce(runtime, settings);

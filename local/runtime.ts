@@ -95,11 +95,13 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
   };
   try {
     const python = await findPython(settings.dataDir);
-    // Not before the settings above are in force, which the SDK's clients and the logger read once.
-    const { setIsolation } = await import('../functions/service/store.ts');
     const launcher = chooseLauncher(settings, python);
     closers.push(() => launcher.close());
-    const sandbox = await launcher.describe();
+    const [sandbox, { setIsolation }] = await Promise.all([
+      launcher.describe(),
+      // Not before the settings above are in force, which the SDK's clients and the logger read once.
+      import('../functions/service/store.ts'),
+    ]);
 
     if (!settings.hasModel) {
       const demo = await startDemoModel();

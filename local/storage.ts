@@ -2,17 +2,17 @@
 import {
   CreateTableCommand,
   DescribeTimeToLiveCommand,
-  DynamoDBClient,
   ResourceInUseException,
   UpdateTimeToLiveCommand,
   waitUntilTableExists,
 } from '@aws-sdk/client-dynamodb';
-import { BucketAlreadyOwnedByYou, CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { BucketAlreadyOwnedByYou, CreateBucketCommand } from '@aws-sdk/client-s3';
+import type { DynamoDBDocumentClient } from '@aws-sdk/lib-dynamodb';
 import { table } from '../functions/service/table.ts';
 
 /** Makes what is not there yet. */
 export async function createStorage(tableName: string, bucketName: string): Promise<void> {
-  const client = new DynamoDBClient();
+  const { dynamodb: client, s3 } = await import('../functions/service/aws.ts');
   await unlessItExists(createTable(client, tableName));
   // A table is of use only when it is active, which comes a moment after the answer.
   await waitUntilTableExists(
@@ -20,10 +20,10 @@ export async function createStorage(tableName: string, bucketName: string): Prom
     { TableName: tableName },
   );
   await enableTimeToLive(client, tableName);
-  await unlessItExists(new S3Client().send(new CreateBucketCommand({ Bucket: bucketName })));
+  await unlessItExists(s3.send(new CreateBucketCommand({ Bucket: bucketName })));
 }
 
-function createTable(client: DynamoDBClient, tableName: string) {
+function createTable(client: DynamoDBDocumentClient, tableName: string) {
   const { partitionKey, sortKey, indexes } = table;
   const keys = [{ partitionKey, sortKey }, ...indexes];
   return client.send(
@@ -44,7 +44,7 @@ function createTable(client: DynamoDBClient, tableName: string) {
   );
 }
 
-async function enableTimeToLive(client: DynamoDBClient, TableName: string): Promise<void> {
+async function enableTimeToLive(client: DynamoDBDocumentClient, TableName: string): Promise<void> {
   const { TimeToLiveDescription } = await client.send(new DescribeTimeToLiveCommand({ TableName }));
   if (TimeToLiveDescription?.TimeToLiveStatus === 'ENABLED') return;
   const TimeToLiveSpecification = { AttributeName: table.timeToLive, Enabled: true };

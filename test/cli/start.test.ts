@@ -11,7 +11,6 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { descendants, isAlive } from '../support/processes.ts';
 
 const ROOT = process.cwd();
-const TSX = path.join(ROOT, 'node_modules/tsx/dist/cli.mjs');
 
 let folder: string;
 let started: ChildProcess[];
@@ -32,11 +31,15 @@ afterEach(async () => {
 
 function start(env: Record<string, string>, cwd = folder) {
   const { OPENAI_API_KEY: _key, OPENAI_BASE_URL: _url, ...rest } = process.env;
-  const child = spawn(process.execPath, [TSX, path.join(ROOT, 'local/main.ts')], {
-    cwd,
-    env: { ...rest, PORT: '0', DATA_DIR: path.join(folder, 'data'), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    ['--enable-source-maps', path.join(ROOT, 'local/bundled.js'), path.join(ROOT, 'local/main.ts')],
+    {
+      cwd,
+      env: { ...rest, PORT: '0', DATA_DIR: path.join(folder, 'data'), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   started.push(child);
   const stderr = text(child.stderr);
   const exited = once(child, 'exit').then(([code]) => code as number | null);
@@ -64,7 +67,6 @@ test('says where it listens, which model, which isolation; Ctrl-C stops everythi
   expect(children.some(({ name }) => name.startsWith('sandbox'))).toBe(true);
   child.kill('SIGINT');
   expect(await exited).toBe(0);
-  // Those of tsx go by themselves when it has gone.
   await expect.poll(() => children.filter(({ pid }) => isAlive(pid))).toEqual([]);
 });
 
