@@ -118,7 +118,7 @@ describe('kill -9 and restart', () => {
     const sandboxes = descendants(runtime.pid ?? 0).filter(({ name }) => name.startsWith('sandbox'));
     const parts = ['sandbox', 'sandbox-attempt', 'sandbox-nursery', 'sandbox-zygote'];
     expect(sandboxes.map(({ name }) => name).sort()).toEqual(parts);
-    const [folder = ''] = /[^" ]*sandbox-nursery-\w+/.exec(sandboxes[0]?.command ?? '') ?? [];
+    const [folder = ''] = /[^" ]*sandbox-nursery-[\w-]+/.exec(sandboxes[0]?.command ?? '') ?? [];
     expect(existsSync(folder)).toBe(true);
     await runtime.kill();
     await expect.poll(() => sandboxes.filter(({ pid }) => isAlive(pid)), { timeout: 10_000 }).toEqual([]);
