@@ -316,7 +316,7 @@ export const cancelExecution = (id: string) => end(id, CANCELLED);
 
 /**
  * Ends an execution as its last attempt says or, if that has not succeeded, for `reason`. Ending an ended one only makes
- * sure that its sandbox is gone.
+ * sure that its sandbox is gone and, cancelling it, its workflow.
  *
  * Results, a cancellation and a failure of the workflow may come at the same moment. So an attempt that is under way is
  * ended first, and then the execution, on condition that it has begun no other meanwhile; who comes too late with either
@@ -328,6 +328,8 @@ async function end(id: string, reason?: Ending): Promise<void> {
     const execution = await getExecution(id);
     if (!execution) return;
     if (isFinal(execution.status)) {
+      // Before the sandbox is stopped, which the workflow would take for the loss of it.
+      if (reason === CANCELLED && execution.status === 'cancelled') await stopWorkflow(id);
       if (execution.sandbox_id) await stopSandbox(execution.sandbox_id, `execution ${execution.status}`);
       return;
     }
@@ -354,7 +356,7 @@ function endingAfter(last: AttemptRecord | undefined, reason?: Ending): Ending {
 
 /** Gives an execution its final status, unless it has one or has gone on. */
 async function conclude(execution: ExecutionRecord & Ending, attempts: AttemptRecord[]): Promise<void> {
-  const { execution_id, status, created_at } = execution;
+  const { status, created_at } = execution;
   const ended = { ...execution, finished_at: nowAfter(created_at, attempts.at(-1)?.finished_at) };
   const usage = sumUsage(attempts);
   const time = secondsBetween(created_at, ended.finished_at);
@@ -373,8 +375,6 @@ async function conclude(execution: ExecutionRecord & Ending, attempts: AttemptRe
     if (error instanceof ConditionFailed) return;
     throw error;
   }
-  // Before the sandbox is stopped, which the workflow would take for the loss of it.
-  if (status === 'cancelled') await stopWorkflow(execution_id);
   measure('ExecutionsEnded', 1, status);
   measure('ExecutionTime', time);
   if (status === 'succeeded') measure('AttemptsBeforeSuccess', ended.attempts);

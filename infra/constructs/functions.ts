@@ -272,7 +272,7 @@ export const definitions: Record<Handler, Definition> = {
   'triggers/maintain': {
     timeout: 55,
     asynchronous: true,
-    items: { EXECUTION: ['GetItem', 'PutItem'], SANDBOX: ['GetItem', 'PutItem', 'UpdateItem'] },
+    items: { EXECUTION: ['GetItem'], SANDBOX: ['GetItem', 'PutItem', 'UpdateItem'] },
     index: 'work',
     ...PLANS_SANDBOX,
     workflow: ['StartExecution'],

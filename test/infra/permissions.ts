@@ -265,11 +265,11 @@ const UNRECORDED: [pattern: RegExp, reason: string][] = [
     'Only texts too long for an item are read, wherever an attempt is told of.',
   ],
   [
-    /^workflow\/(run-code|acquire-sandbox) execute-api:ManageConnections /,
+    /^states\/(run-code|acquire-sandbox) execute-api:ManageConnections /,
     'Whoever follows is told; nobody does when a test calls it, or so early.',
   ],
   [
-    /^(api\/cancel-execution|workflow\/workflow-ended) dynamodb:GetItem .* SANDBOX#\*$/,
+    /^(api\/cancel-execution|triggers\/workflow-ended) dynamodb:GetItem .* SANDBOX#\*$/,
     'Only a sandbox that had stopped before is looked up.',
   ],
   [/ dynamodb:DeleteItem .* (EXECUTION|CONNECTION)#\*$/, 'Followers who are gone are met by chance only.'],
