@@ -7,9 +7,8 @@
 import './region.ts';
 import { parseArgs } from 'node:util';
 import { DynamoDBClient, paginateListTables } from '@aws-sdk/client-dynamodb';
+import { listKeys, setKeyRevoked } from '../functions/callers/key-records.ts';
 import { makeKey } from '../functions/callers/keys.ts';
-import { ConditionFailed } from '../functions/service/errors.ts';
-import { listKeys, setKeyRevoked } from '../functions/service/store.ts';
 import { environments } from './environments.ts';
 
 const names = environments.map(({ name }) => name);
@@ -105,13 +104,9 @@ async function list(): Promise<void> {
 }
 
 async function revoke(id: string): Promise<void> {
-  try {
-    const { owner, revoked_at } = await setKeyRevoked(id);
-    say(`Key ${id} of ${owner} is revoked since ${revoked_at}.`);
-  } catch (error) {
-    if (!(error instanceof ConditionFailed)) throw error;
-    throw new UsageError(`There is no key ${id} that could be revoked: list shows those there are.`);
-  }
+  const { ours, record } = await setKeyRevoked(id);
+  if (!ours) throw new UsageError(`There is no key ${id} that could be revoked: list shows those there are.`);
+  say(`Key ${id} of ${record.owner} is revoked since ${record.revoked_at}.`);
 }
 
 try {

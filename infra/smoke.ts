@@ -9,10 +9,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import './region.ts';
 import { parseArgs } from 'node:util';
+import { setKeyRevoked } from '../functions/callers/key-records.ts';
 import { makeKey } from '../functions/callers/keys.ts';
 import type { Execution } from '../functions/execution/execution.ts';
 import { isFinal } from '../functions/execution/execution.ts';
-import { setKeyRevoked } from '../functions/service/store.ts';
 import { type Client, createClient } from '../web/src/api/client.ts';
 import { environments } from './environments.ts';
 import { stackOutputs } from './stack-outputs.ts';

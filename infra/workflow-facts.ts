@@ -3,7 +3,7 @@
  * answer, of each form one. That they answer in these forms only is held by test/workflow/facts.test.ts.
  */
 import { LIMITS } from '../functions/execution/execution.ts';
-import type { Verdict } from '../functions/execution/lifecycle.ts';
+import type { NextStep } from '../functions/execution/lifecycle.ts';
 import type { handler as acquireSandbox } from '../functions/states/acquire-sandbox.ts';
 import type { handler as finishExecution } from '../functions/states/finish-execution.ts';
 import type { handler as generateCode } from '../functions/states/generate-code.ts';
@@ -16,7 +16,7 @@ import type { Facts } from './state-machine-rules.ts';
 type Answers<Handler extends (...parameters: any[]) => unknown> = Awaited<ReturnType<Handler>>[];
 
 const execution_id = 'b5c1…';
-const verdict = <Next extends Verdict['next']>(next: Next) => ({ execution_id, attempt: 1, next });
+const step = <Next extends NextStep['next']>(next: Next) => ({ execution_id, attempt: 1, next });
 const generated = { policy: 'strict', run_timeout: 270 } as const;
 const sandbox_id = 'sandbox-5b0…';
 const checked = {
@@ -40,21 +40,21 @@ export const facts: Facts = {
     ],
     RecordSandbox: [{ sandbox_id }] satisfies Answers<typeof recordSandbox>,
     GenerateCode: [
-      { ...verdict('check'), ...generated, code_url: 'https://…' },
-      { ...verdict('run'), ...generated },
-      { ...verdict('generate'), ...generated },
-      { ...verdict('finish'), ...generated },
+      { ...step('check'), ...generated, code_url: 'https://…' },
+      { ...step('run'), ...generated },
+      { ...step('generate'), ...generated },
+      { ...step('finish'), ...generated },
       // The execution has ended.
-      verdict('finish'),
+      step('finish'),
     ] satisfies Answers<typeof generateCode>,
     CheckCode: [
       { allowed: true, ...checked },
       { allowed: false, ...checked },
     ],
-    RejectCode: [verdict('generate'), verdict('finish')] satisfies Answers<typeof rejectCode>,
+    RejectCode: [step('generate'), step('finish')] satisfies Answers<typeof rejectCode>,
     // What its token is answered with.
-    RunCode: [verdict('generate'), verdict('finish')] satisfies Verdict[],
-    RecoverRun: [verdict('run'), verdict('generate'), verdict('finish')] satisfies Answers<typeof recoverRun>,
+    RunCode: [step('generate'), step('finish')] satisfies NextStep[],
+    RecoverRun: [step('run'), step('generate'), step('finish')] satisfies Answers<typeof recoverRun>,
     FinishExecution: [{ execution_id }] satisfies Answers<typeof finishExecution>,
   },
   longest: {

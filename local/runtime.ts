@@ -100,7 +100,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
     const [sandbox, { setIsolation }] = await Promise.all([
       launcher.describe(),
       // Not before the settings above are in force, which the SDK's clients and the logger read once.
-      import('../functions/service/store.ts'),
+      import('../functions/sandbox/isolation.ts'),
     ]);
 
     if (!settings.hasModel) {

@@ -10,34 +10,40 @@
  * upkeep launches what was not.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { claimIdempotencyKey } from '../callers/idempotency.ts';
 import { letIn } from '../callers/quotas.ts';
+import { hasEnded } from '../events/feed.ts';
 import {
   type ExecuteRequest,
+  type Execution,
   executeRequestSchema,
   isFinal,
   type ResumeRequest,
   resumeRequestSchema,
 } from '../execution/execution.ts';
-import { launchExecution, readAsStored, readExecution, storeExecution } from '../execution/lifecycle.ts';
+import { launchExecution, storeExecution } from '../execution/lifecycle.ts';
 import { joinLine } from '../execution/line.ts';
+import {
+  type AttemptRecord,
+  type ExecutionRecord,
+  getExecution,
+  readSnapshot,
+} from '../execution/records.ts';
 import { readResumable, takeOver } from '../execution/resume.ts';
+import { viewAsStored, viewOfExecution } from '../execution/views.ts';
 import { type ApiRequest, type ApiResponse, apiHandler, check } from '../http/middleware.ts';
 import { modelProblem } from '../model/key.ts';
 import { checkTests } from '../sandbox/check-tests.ts';
 import { config } from '../service/config.ts';
-import { ConditionFailed, Problem } from '../service/errors.ts';
+import { Problem } from '../service/errors.ts';
 import { logger } from '../service/logger.ts';
-import {
-  type AttemptRecord,
-  claimIdempotencyKey,
-  type ExecutionRecord,
-  getExecution,
-} from '../service/store.ts';
+import { lookFor } from '../service/look-for.ts';
 
 const DEFAULT_WAIT = 20;
 /** Seconds; API Gateway gives up after 30. */
 const MAX_WAIT = 25;
+/** Looks at the feed, a cheap read, are so far apart at most: the answer is hardly later than the end. */
+const END_PATIENCE = { firstPause: 20, longestPause: 100 };
 const MAX_KEY_LENGTH = 200;
 
 export const handler = apiHandler(async (request) => {
@@ -47,7 +53,7 @@ export const handler = apiHandler(async (request) => {
   const stored = await begin(request, readRequest(request.json()));
   const execution = await describe(stored, begun + preference.wait * 1000).catch((error) => {
     logger.error('not told how it stands', { execution_id: stored.execution_id, error: String(error) });
-    return readAsStored(stored);
+    return viewAsStored(stored);
   });
   return {
     status: isFinal(execution.status) ? 200 : 202,
@@ -84,24 +90,24 @@ async function begin({ owner, headers }: ApiRequest, body: Request): Promise<Exe
 }
 
 /** The execution as it is when it ends, or at the deadline (of `performance.now()`). */
-const describe = async (execution: ExecutionRecord, deadline: number) =>
-  readExecution(await waitForEnd(execution, deadline));
+async function describe(stored: ExecutionRecord, deadline: number): Promise<Execution> {
+  const { execution_id } = stored;
+  const limit = isFinal(stored.status) ? 0 : deadline - performance.now();
+  await lookFor(async () => (await hasEnded(execution_id)) || null, { ...END_PATIENCE, limit });
+  const snapshot = await readSnapshot(execution_id);
+  return snapshot ? viewOfExecution(snapshot) : viewAsStored(stored);
+}
 
 /** @throws Problem if the model, the line or the caller's quotas do not allow it: then nothing is stored. */
 async function store(record: ExecutionRecord, taken: AttemptRecord[]): Promise<ExecutionRecord> {
   const problem = await modelProblem();
   if (problem) throw new Problem(503, 'no-model-key', 'No model key', problem);
-  try {
-    await joinLine(async () => {
-      await letIn(record.owner, record.execution_id);
-      await storeExecution(record, taken);
-    });
-    return record;
-  } catch (error) {
-    if (!(error instanceof ConditionFailed)) throw error;
-    // The same request, at the same time.
-    return (await getExecution(record.execution_id)) ?? record;
-  }
+  const stored = await joinLine(async () => {
+    await letIn(record.owner, record.execution_id);
+    return storeExecution(record, taken);
+  });
+  // The same request may have come at the same time.
+  return stored.record ?? record;
 }
 
 async function idForKey(owner: string, key: string, body: Request) {
@@ -110,7 +116,7 @@ async function idForKey(owner: string, key: string, body: Request) {
     throw new Problem(400, 'invalid-request', 'Invalid request', detail);
   }
   const fingerprint = createHash('sha256').update(JSON.stringify(body)).digest('hex');
-  const claim = await claimIdempotencyKey(owner, key, randomUUID(), fingerprint);
+  const claim = await claimIdempotencyKey(owner, key, { execution_id: randomUUID(), fingerprint });
   if (claim.fingerprint === fingerprint) return claim.execution_id;
   throw new Problem(
     422,
@@ -169,17 +175,4 @@ function parsePrefer(header = ''): { wait: number; applied?: string } {
     }
   }
   return { wait: DEFAULT_WAIT };
-}
-
-async function waitForEnd(execution: ExecutionRecord, deadline: number): Promise<ExecutionRecord> {
-  let current = execution;
-  for (
-    let pause = 20;
-    !isFinal(current.status) && performance.now() < deadline;
-    pause = Math.min(pause * 1.3, 500)
-  ) {
-    await sleep(Math.min(pause, Math.max(deadline - performance.now(), 0)));
-    current = (await getExecution(execution.execution_id)) ?? current;
-  }
-  return current;
 }

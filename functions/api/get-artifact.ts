@@ -6,11 +6,11 @@
 import * as z from 'zod';
 import { ownExecution } from '../callers/access.ts';
 import { LIMITS, text } from '../execution/execution.ts';
+import { listAttempts } from '../execution/records.ts';
 import { filesOf } from '../execution/result-files.ts';
 import { apiHandler, check } from '../http/middleware.ts';
 import { onSite, presign } from '../sandbox/mailbox.ts';
 import { Problem } from '../service/errors.ts';
-import { listAttempts } from '../service/store.ts';
 
 export const querySchema = z.strictObject({
   attempt: z.coerce

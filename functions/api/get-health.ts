@@ -2,9 +2,9 @@
 
 import { apiHandler } from '../http/middleware.ts';
 import { modelProblem } from '../model/key.ts';
+import { getIsolation } from '../sandbox/isolation.ts';
 import { config, DEMO_MODEL } from '../service/config.ts';
 import type { Health } from '../service/health.ts';
-import { getIsolation } from '../service/store.ts';
 
 export const handler = apiHandler(async () => ({
   status: 200,

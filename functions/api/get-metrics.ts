@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { PRICES_OF } from '../execution/prices.ts';
 import { apiHandler } from '../http/middleware.ts';
-import { type Counters, getCounters } from '../service/store.ts';
+import { type Counters, getCounters } from '../service/counters.ts';
 
 export const handler = apiHandler(async ({ headers }) => {
   const counters = await getCounters();

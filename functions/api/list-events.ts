@@ -4,9 +4,9 @@
  */
 import * as z from 'zod';
 import { ownExecution } from '../callers/access.ts';
+import { listEvents } from '../events/feed.ts';
 import { fitting } from '../execution/answer-size.ts';
 import { apiHandler, check } from '../http/middleware.ts';
-import { listEvents } from '../service/store.ts';
 
 export const querySchema = z.strictObject({
   after: z.coerce

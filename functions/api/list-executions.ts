@@ -1,10 +1,10 @@
 /** GET /executions?limit&cursor: the caller's history, newest first. */
 import * as z from 'zod';
 import type { History } from '../execution/execution.ts';
-import { toSummary } from '../execution/lifecycle.ts';
+import { listExecutions } from '../execution/records.ts';
+import { toSummary } from '../execution/views.ts';
 import { apiHandler, check } from '../http/middleware.ts';
 import { Problem } from '../service/errors.ts';
-import { listExecutions } from '../service/store.ts';
 
 export const querySchema = z.strictObject({
   limit: z.coerce

@@ -4,8 +4,8 @@
  * can try out 256 bits, however fast the hash.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { createKey, getKey, type KeyRecord } from '../service/store.ts';
 import { sameSecret } from './constant-time.ts';
+import { createKey, getKey, type KeyRecord } from './key-records.ts';
 
 const KEY = /^rae_(?<id>[0-9a-f]{16})_(?<secret>[\w-]{43})$/;
 

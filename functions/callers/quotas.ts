@@ -8,9 +8,29 @@
  */
 
 import { isFinal } from '../execution/execution.ts';
+import { getExecution } from '../execution/records.ts';
 import { config } from '../service/config.ts';
-import { ConditionFailed, QuotaExceeded } from '../service/errors.ts';
-import { getExecution, getQuota, putQuota, type QuotaRecord } from '../service/store.ts';
+import { QuotaExceeded } from '../service/errors.ts';
+import { changeItem, createItem, expiryIn, type Key, readItem, type Written } from '../service/items.ts';
+
+/** What a caller has used. The counts are of the minute and the day (UTC, as `2026-01-31T12:00` and `2026-01-31`). */
+export interface QuotaRecord {
+  owner: string;
+  /** Counts the changes. */
+  version: number;
+  minute: string;
+  requests: number;
+  day: string;
+  executions: number;
+  tokens: number;
+  /** The executions that were under way when last looked at, with the times at which they were let in. */
+  running: Record<string, string>;
+}
+
+const quotaKey = (owner: string): Key => ({ pk: `QUOTA#${owner}`, sk: 'QUOTA' });
+
+/** Longer than a day's counts and than any execution. */
+const QUOTA_SECONDS = 2 * 86_400;
 
 /** Milliseconds within which an execution that was let in is stored, if ever. */
 const STORING_TIME = 60_000;
@@ -102,17 +122,22 @@ async function change(
   now: Date,
   decide: (used: QuotaRecord) => Promise<QuotaRecord | null>,
 ): Promise<QuotaRecord> {
+  let stored = await readItem<QuotaRecord>(quotaKey(owner));
   for (;;) {
-    const used = atTime(now, (await getQuota(owner)) ?? unused(owner));
+    const used = atTime(now, stored ?? unused(owner));
     const next = await decide(used);
     if (!next) return used;
-    try {
-      await putQuota(next);
-      return next;
-    } catch (error) {
-      if (!(error instanceof ConditionFailed)) throw error;
-    }
+    const { ours, record } = await replaceQuota(next);
+    if (ours) return next;
+    stored = record;
   }
+}
+
+/** Puts the next version of a record in the place of `version`, unless that was replaced before. */
+function replaceQuota({ version, ...record }: QuotaRecord): Promise<Written<QuotaRecord>> {
+  const next = { ...record, version: version + 1, expires: expiryIn(QUOTA_SECONDS) };
+  if (version === 0) return createItem<QuotaRecord>(quotaKey(record.owner), next);
+  return changeItem(quotaKey(record.owner), { set: next, where: { version: [version] } });
 }
 
 const unused = (owner: string): QuotaRecord => ({

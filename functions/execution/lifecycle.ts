@@ -1,285 +1,191 @@
 /**
- * How an execution moves on. The workflow's functions and the API call these; each derives what to do from the
- * store, so doing it again (a retry, a restarted workflow, a message that comes twice) changes nothing.
+ * How an execution moves on. What moves it is called by the workflow's functions and the API; each derives what to do from
+ * the store, so doing it again (a retry, a restarted workflow, a message that comes twice) changes nothing.
  *
  *   storeExecution    an execution is there, with the attempts that it takes over from another
  *   launchExecution   stored ─► its workflow runs
  *   nextAttempt       which attempt is to be worked on, and where it stands
+ *   moveAttempt       an attempt goes on to its next status
  *   endAttempt        an attempt succeeded or failed ─► the next one, or the end
  *   endExecution      the last attempt ended, the final status, the counters and the event of it, the sandbox is stopped
  *   cancelExecution   the same, and the workflow is stopped; what has succeeded stays so
+ *
+ * A move, what is counted of it and the event that tells of it are one write (events/feed.ts), so nobody can die in between,
+ * and a move that was made before is told already. Its condition is how the record was when it was read. If another was
+ * first, the refused write brings the record as it is now, and whoever wrote looks once more, at that.
+ *
+ * A result's way from the child to the page, downwards; in brackets the file that does it:
+ *
+ *   the child's result is uploaded to the mailbox                              [sandbox-image/sandbox/supervisor.py]
+ *     RunCode looks for it, for a few seconds                                  [run.ts: runAttempt]
+ *     or, of a longer run, CollectResult is told by S3 and reads it            [collect.ts: collect]
+ *       it is read, checked, its files are looked for: an outcome              [collect.ts: takeResult]
+ *         the attempt ends with the outcome, in one write with its event       [endAttempt here]
+ *           who follows is sent the event                                      [events/feed.ts: publish]
+ *         what is next is known from the attempt's record                      [stepAfter here]
+ *       the workflow is answered with that                                     [workflow.ts: succeedTask]
+ *     GenerateCode makes the next attempt                                      [generation.ts: generateAttempt]
+ *     or FinishExecution ends the execution                                    [endExecution here]
  */
-import { stripVTControlCharacters } from 'node:util';
 import type { EventData } from '../events/events.ts';
-import { tellFollowers } from '../events/publish.ts';
+import { getSandbox } from '../sandbox/records.ts';
 import { stopSandbox } from '../sandbox/sandboxes.ts';
 import { nowAfter, secondsBetween } from '../service/clock.ts';
 import { config } from '../service/config.ts';
-import { ConditionFailed } from '../service/errors.ts';
+import type { EndCounts } from '../service/counters.ts';
+import type { ItemWrite, Written } from '../service/items.ts';
 import { measure } from '../service/metrics.ts';
+import { isFaultOfService, newAttempt, sumUsage } from './attempts.ts';
+import { type AttemptStatus, type ErrorCategory, isFinal } from './execution.ts';
+import { amountsOf, cost } from './prices.ts';
 import {
-  type AttemptEnd,
+  type AttemptChange,
   type AttemptRecord,
-  createAttempt,
+  attemptBegin,
+  attemptMove,
+  canBecome,
   createExecution,
   type EndedExecution,
   type ExecutionRecord,
-  finishAttempt,
-  finishExecution,
-  getAttempt,
-  getExecution,
-  getSandbox,
+  executionEnd,
   listAttempts,
-  listEvents,
-} from '../service/store.ts';
-import { withFittingOutputs } from './answer-size.ts';
-import { isFaultOfService, newAttempt, sumUsage } from './attempts.ts';
-import {
-  type Attempt,
-  attemptStatusesBefore,
-  type ErrorCategory,
-  type Execution,
-  type ExecutionSummary,
-  isFinal,
-} from './execution.ts';
-import { placeInLine } from './line.ts';
-import { amountsOf, cost } from './prices.ts';
-import { readText } from './texts.ts';
+  readWork,
+  type Work,
+} from './records.ts';
+import { outputKey, storeText } from './texts.ts';
+import { attemptFinished, toSummary } from './views.ts';
 import { startWorkflow, stopWorkflow } from './workflow.ts';
 
-/** What the workflow does next: ids and a verdict, all the state it carries. */
-export interface Verdict {
+/** What the workflow does next: ids and a word, all the state it carries. */
+export interface NextStep {
   execution_id: string;
   attempt: number;
   next: 'generate' | 'check' | 'run' | 'finish';
 }
 
-/** Characters up to which a code or output is part of an event: a WebSocket message may have 128 KB. */
-const EVENT_TEXT = 16_000;
+// ------------------------------------------------------------------------------------------------ beginning
 
-export const forEvent = (text: string | null) => (text && text.length > EVENT_TEXT ? null : text);
-
-// --------------------------------------------------------------------------------------------- API's views
-
-export function toSummary(record: ExecutionRecord): ExecutionSummary {
-  const { execution_id, status, prompt, max_retries, timeout, policy, model, attempts } = record;
-  const { error, error_category, created_at, finished_at, resumes = null } = record;
-  return {
-    execution_id,
-    status,
-    success: status === 'succeeded',
-    prompt,
-    max_retries,
-    timeout,
-    policy,
-    model,
-    attempts,
-    resumes,
-    error,
-    error_category,
-    created_at,
-    finished_at,
-    total_time: finished_at && secondsBetween(created_at, finished_at),
-  } as ExecutionSummary;
-}
-
-/** An attempt as the API shows it. `shown` is what only the events hold so far: the code or output while it comes. */
-async function toAttempt(
-  record: AttemptRecord,
-  { max_retries, tests }: ExecutionRecord,
-  shown: { code?: string; output?: string } = {},
-): Promise<Attempt> {
-  const [code, output] = await Promise.all([readText(record.code), readText(record.output)]);
-  return {
-    attempt: record.attempt,
-    total_attempts: max_retries,
-    status: record.status,
-    success: record.status === 'succeeded',
-    code: code ?? shown.code ?? null,
-    output: output ?? shown.output ?? null,
-    output_truncated: record.output_truncated,
-    error: record.error,
-    error_category: record.error_category,
-    error_line: record.error_line,
-    traceback: record.traceback,
-    violations: record.violations,
-    standard_permits: record.standard_permits ?? false,
-    execution_time: record.execution_time,
-    exit_code: record.exit_code ?? null,
-    signal: record.signal ?? null,
-    peak_memory_bytes: record.peak_memory_bytes ?? null,
-    artifacts: record.artifacts,
-    artifacts_skipped: record.artifacts_skipped ?? [],
-    without_output: tests === null && isWithoutOutput(record, output),
-    usage: record.usage,
-    taken_from: record.taken_from ?? null,
-    started_at: record.started_at,
-    generated_at: record.generated_at,
-    checked_at: record.checked_at,
-    run_started_at: record.run_started_at,
-    finished_at: record.finished_at,
-  };
-}
-
-/** Whether a program did well and there is nothing to be seen of it: no text (spaces and colours are none), no file. */
-function isWithoutOutput(
-  { status, output: stored, artifacts, artifacts_skipped = [] }: AttemptRecord,
-  output: string | null,
-) {
-  const isLost = stored !== null && output === null;
-  if (isLost || status !== 'succeeded' || artifacts.length > 0 || artifacts_skipped.length > 0) return false;
-  return /^[\s\p{Cc}\p{Cf}]*$/u.test(stripVTControlCharacters(output ?? ''));
-}
-
-/** The code and output of an unfinished attempt, put together from its events. */
-function shownSoFar(events: EventData[], { attempt, run }: AttemptRecord) {
-  let code: string | undefined;
-  // Chunks may come late and twice, as the events of S3 that bring them.
-  const output: string[] = [];
-  for (const event of events) {
-    if (event.type === 'attempt.started' && event.attempt === attempt) code = undefined;
-    if (event.type === 'code.delta' && event.attempt === attempt) code = (code ?? '') + event.text;
-    if (event.type === 'run.output' && event.attempt === attempt && event.run === run) {
-      output[event.chunk] = event.text;
-    }
-  }
-  return { code, output: output.length > 0 ? output.join('') : undefined };
-}
-
-/** The execution with all its attempts, as it is now. */
-export async function readExecution(record: ExecutionRecord): Promise<Execution> {
-  // Events before records: what a record gained in between comes again as an event after `sequence`, which does no
-  // harm; the other way round it would be lost to a client that resumes after `sequence`.
-  const events = await listEvents(record.execution_id, 0);
-  const [current = record, attempts] = await Promise.all([
-    getExecution(record.execution_id),
-    listAttempts(record.execution_id),
-  ]);
-  const results = withFittingOutputs(
-    await Promise.all(
-      attempts.map((attempt) =>
-        toAttempt(attempt, current, attempt.finished_at ? {} : shownSoFar(events, attempt)),
-      ),
-    ),
-  );
-  return {
-    ...toSummary(current),
-    tests: current.tests,
-    results,
-    final_result: isFinal(current.status) ? (results.at(-1) ?? null) : null,
-    place_in_line: current.status === 'queued' ? await placeInLine(current.execution_id) : null,
-    usage: sumUsage(attempts),
-    sequence: events.at(-1)?.sequence ?? 0,
-    ticket: current.ticket,
-  };
-}
-
-/** An execution that has just been stored, as far as its record tells. */
-export const readAsStored = (record: ExecutionRecord): Execution => ({
-  ...toSummary(record),
-  tests: record.tests,
-  results: [],
-  final_result: null,
-  place_in_line: null,
-  usage: null,
-  sequence: 0,
-  ticket: record.ticket,
-});
-
-// --------------------------------------------------------------------------------------------------- moves
-
-/**
- * Stores an execution, with the attempts that it takes over: its events tell of them as if it had made them.
- * @throws ConditionFailed if the id is taken
- */
-export async function storeExecution(record: ExecutionRecord, taken: AttemptRecord[]): Promise<void> {
-  const told = taken.map(async (attempt): Promise<EventData[]> => {
-    const finished = await finishedEvent(record, attempt);
+/** Stores an execution, with the attempts that it takes over: its events tell of them as if it had made them. */
+export function storeExecution(
+  record: ExecutionRecord,
+  taken: AttemptRecord[],
+): Promise<Written<ExecutionRecord>> {
+  const told = taken.flatMap((attempt): EventData[] => {
+    const finished = attemptFinished(record, attempt);
     const { code, generated_at } = finished.result;
     return [
-      { type: 'attempt.started', attempt: attempt.attempt, total_attempts: record.max_retries },
+      attemptStarted(record, attempt),
       ...(generated_at ? [{ type: 'code.completed', attempt: attempt.attempt, code } as const] : []),
       finished,
     ];
   });
-  const started = { type: 'execution.started', execution: toSummary(record) } as const;
-  await createExecution(record, taken, [started, ...(await Promise.all(told)).flat()]);
+  return createExecution(record, taken, [
+    { type: 'execution.started', execution: toSummary(record) },
+    ...told,
+  ]);
 }
 
 /** Makes sure that the workflow of a stored execution is under way. */
 export const launchExecution = ({ execution_id }: ExecutionRecord) => startWorkflow(execution_id);
 
-/** The execution if it has not ended; null if it has or is unknown: then there is nothing to do. */
-export async function openExecution(id: string): Promise<ExecutionRecord | null> {
-  const record = await getExecution(id);
-  return record && !isFinal(record.status) ? record : null;
+export const attemptStarted = (execution: ExecutionRecord, { attempt }: AttemptRecord) =>
+  ({ type: 'attempt.started', attempt, total_attempts: execution.max_retries }) as const;
+
+/** The attempt to be worked on, and those before it. */
+export interface CurrentAttempt {
+  attempt: AttemptRecord;
+  earlier: AttemptRecord[];
+  /** It has just begun, and that is told. */
+  isNew: boolean;
 }
 
-/** The attempt to be worked on: the last one if it is unfinished, else a new one; null if there can be no more. */
-export async function nextAttempt(execution: ExecutionRecord): Promise<AttemptRecord | null> {
-  const { execution_id, attempts } = execution;
-  const last = attempts > 0 ? await getAttempt(execution_id, attempts) : undefined;
-  if (last && !last.finished_at) return last;
+/** The last attempt if it is unfinished, else a new one; null if there can be no more. */
+export async function nextAttempt({ execution, feed }: Work): Promise<CurrentAttempt | null> {
+  const { execution_id, attempts: count, created_at } = execution;
+  const attempts = count > 0 ? await listAttempts(execution_id) : [];
+  const last = attempts.at(-1);
+  if (last && !last.finished_at) return { attempt: last, earlier: attempts.slice(0, -1), isNew: false };
   // One that is cancelled is followed by the end of its execution.
-  if (last && (last.status !== 'failed' || attempts >= execution.max_retries)) return null;
-  // One that is counted and not there was about to begin when its function died.
-  const attempt = last ? attempts + 1 : Math.max(attempts, 1);
+  if (last && (last.status !== 'failed' || last.attempt >= execution.max_retries)) return null;
   const record: AttemptRecord = {
-    ...newAttempt(attempt, nowAfter(execution.created_at, last?.finished_at)),
+    ...newAttempt((last?.attempt ?? 0) + 1, nowAfter(created_at, last?.finished_at)),
     execution_id,
     locals: {},
     run: 1,
     lossesInAll: last?.lossesInAll ?? 0,
   };
-  try {
-    await createAttempt(record);
-    return record;
-  } catch (error) {
-    if (!(error instanceof ConditionFailed)) throw error;
-    return (await getAttempt(execution_id, attempt)) ?? null;
-  }
+  const [counted, begun] = attemptBegin(record);
+  const unmet = await feed.publish([attemptStarted(execution, record)], [counted, begun]);
+  if (unmet.size === 0) return { attempt: record, earlier: attempts, isNew: true };
+  // Another has begun it, or the execution has ended.
+  const found = unmet.get(begun) as unknown as AttemptRecord | undefined;
+  return found ? { attempt: found, earlier: attempts, isNew: false } : null;
 }
 
-/** Ends an attempt with what came of it, and says what is next. Ending an ended one changes nothing. */
-export async function endAttempt(
-  execution: ExecutionRecord,
+// ------------------------------------------------------------------------------------------------- attempts
+
+/**
+ * Moves an attempt to another status and tells of it, if it can still become that and has not gone to another sandbox. What
+ * `change` sets is taken from the record as it is then. `also`: what else must hold for it.
+ */
+export async function moveAttempt(
+  { feed }: Work,
   attempt: AttemptRecord,
-  to: AttemptEnd['status'],
-  outcome: Partial<AttemptRecord> = {},
-): Promise<Verdict> {
-  let current: AttemptRecord = attempt;
-  while (attemptStatusesBefore(to).includes(current.status) && current.run === attempt.run) {
-    const finished_at = nowAfter(
-      current.started_at,
-      outcome.generated_at ?? current.generated_at,
-      current.checked_at,
-      current.run_started_at,
-    );
-    const end: AttemptEnd = { ...outcome, status: to, finished_at };
-    const ended = { ...current, ...end };
-    const event = await finishedEvent(execution, ended);
-    try {
-      await tellFollowers(await finishAttempt(current, end, event));
-      measureAttempt(ended);
-      return verdictAfter(execution, ended);
-    } catch (error) {
-      if (!(error instanceof ConditionFailed)) throw error;
-      // It has moved meanwhile, perhaps to its end.
-      const moved = await getAttempt(attempt.execution_id, attempt.attempt);
-      if (!moved) throw error;
-      current = moved;
-    }
+  to: AttemptStatus,
+  change: (current: AttemptRecord) => AttemptChange,
+  told: (moved: AttemptRecord) => EventData[],
+  also: ItemWrite[] = [],
+): Promise<Written<AttemptRecord>> {
+  let current: AttemptRecord | undefined = attempt;
+  while (current && canBecome(current, to) && current.run === attempt.run) {
+    const { after, write } = attemptMove(current, { ...change(current), status: to });
+    const unmet = await feed.publish(told(after), [write, ...also]);
+    if (unmet.size === 0) return { ours: true, record: after };
+    if (!unmet.has(write)) break;
+    current = unmet.get(write) as unknown as AttemptRecord | undefined;
   }
-  return verdictAfter(execution, current);
+  return { ours: false, record: current };
 }
 
-async function finishedEvent(execution: ExecutionRecord, ended: AttemptRecord) {
-  const result = await toAttempt(ended, execution);
-  return {
-    type: 'attempt.finished',
-    attempt: ended.attempt,
-    result: { ...result, code: forEvent(result.code), output: forEvent(result.output) },
-  } as const;
+/** What comes of an attempt, as its record has it, but for the output. */
+export type Outcome = Omit<Partial<AttemptRecord>, 'output'> & { output?: string };
+
+/**
+ * Ends an attempt with what came of it, unless it has ended or has gone to another sandbox. `because`: the event of what
+ * ended it, if there is one.
+ */
+export async function endAttempt(
+  work: Work,
+  attempt: AttemptRecord,
+  to: 'succeeded' | 'failed' | 'cancelled',
+  { output, ...outcome }: Outcome = {},
+  because: EventData[] = [],
+): Promise<Written<AttemptRecord>> {
+  const { execution } = work;
+  const key = outputKey(attempt.execution_id, attempt.attempt);
+  const stored = output === undefined ? {} : { output: await storeText(key, output) };
+  const ended = await moveAttempt(
+    work,
+    attempt,
+    to,
+    (current) => {
+      const { started_at, generated_at, checked_at, execution_time } = { ...current, ...outcome };
+      const run_started_at = current.run_started_at ?? beginOfRun(checked_at, execution_time);
+      const finished_at = nowAfter(started_at, generated_at, checked_at, run_started_at);
+      return { ...outcome, ...stored, run_started_at, finished_at };
+    },
+    (after) => [...because, attemptFinished(execution, after, output)],
+  );
+  if (ended.ours) measureAttempt(ended.record);
+  return ended;
+}
+
+/** Of a run that was so short that nobody was told of its begin. */
+function beginOfRun(checkedAt: string | null, seconds: number | null): string | null {
+  if (seconds === null) return null;
+  return new Date(
+    Math.max(Date.parse(checkedAt ?? ''), Date.now() - seconds * 1000) || Date.now(),
+  ).toISOString();
 }
 
 function measureAttempt({ status, error_category, execution_time }: AttemptRecord): void {
@@ -288,10 +194,10 @@ function measureAttempt({ status, error_category, execution_time }: AttemptRecor
 }
 
 /** What is next after an attempt as it stands now. */
-export function verdictAfter(
+export function stepAfter(
   execution: ExecutionRecord,
   { attempt, status, error_category }: AttemptRecord,
-): Verdict {
+): NextStep {
   const next = () => {
     if (status === 'generating') return 'generate';
     if (status === 'checking') return 'check';
@@ -301,6 +207,15 @@ export function verdictAfter(
   };
   return { execution_id: execution.execution_id, attempt, next: next() };
 }
+
+/** Nothing is left to be done. */
+export const finish = (execution_id: string, attempt = 0): NextStep => ({
+  execution_id,
+  attempt,
+  next: 'finish',
+});
+
+// ---------------------------------------------------------------------------------------------------- the end
 
 /** As what an execution ends, and why, if not well. */
 type Ending = Pick<EndedExecution, 'status' | 'error' | 'error_category'>;
@@ -316,7 +231,7 @@ export const cancelExecution = (id: string) => end(id, CANCELLED);
 
 /**
  * Ends an execution as its last attempt says or, if that has not succeeded, for `reason`. Ending an ended one only makes
- * sure that its sandbox is gone and, cancelling it, its workflow.
+ * sure that its sandbox is gone.
  *
  * Results, a cancellation and a failure of the workflow may come at the same moment. So an attempt that is under way is
  * ended first, and then the execution, on condition that it has begun no other meanwhile; who comes too late with either
@@ -325,25 +240,27 @@ export const cancelExecution = (id: string) => end(id, CANCELLED);
  */
 async function end(id: string, reason?: Ending): Promise<void> {
   for (;;) {
-    const execution = await getExecution(id);
-    if (!execution) return;
-    if (isFinal(execution.status)) {
-      // Before the sandbox is stopped, which the workflow would take for the loss of it.
-      if (reason === CANCELLED && execution.status === 'cancelled') await stopWorkflow(id);
-      if (execution.sandbox_id) await stopSandbox(execution.sandbox_id, `execution ${execution.status}`);
-      return;
-    }
+    const work = await readWork(id);
+    if (!work) return;
+    const { execution } = work;
+    if (isFinal(execution.status)) return stopSandboxOf(execution);
     // Read after the execution, so that the attempts that it counts are among them.
     const attempts = await listAttempts(id);
     const last = attempts.at(-1);
     const ending = endingAfter(last, reason);
     if (last && !last.finished_at) {
       const { error, error_category } = ending;
-      await endAttempt(execution, last, ending.status, { error, error_category });
-    } else {
-      await conclude({ ...execution, ...ending }, attempts);
+      const { record = last } = await endAttempt(work, last, ending.status, { error, error_category });
+      attempts[attempts.length - 1] = record;
+      if (!record.finished_at) continue;
     }
+    const ended = { ...execution, ...endingAfter(attempts.at(-1), reason) };
+    if (await conclude(work, ended, attempts)) return stopSandboxOf(ended);
   }
+}
+
+async function stopSandboxOf({ sandbox_id, status }: ExecutionRecord): Promise<void> {
+  if (sandbox_id) await stopSandbox(sandbox_id, `execution ${status}`);
 }
 
 function endingAfter(last: AttemptRecord | undefined, reason?: Ending): Ending {
@@ -354,31 +271,34 @@ function endingAfter(last: AttemptRecord | undefined, reason?: Ending): Ending {
   return reason ?? { status: 'failed', error, error_category: last?.error_category ?? null };
 }
 
-/** Gives an execution its final status, unless it has one or has gone on. */
-async function conclude(execution: ExecutionRecord & Ending, attempts: AttemptRecord[]): Promise<void> {
-  const { status, created_at } = execution;
+/** Gives an execution its final status. Gives false if it has one or has gone on. */
+async function conclude(
+  { feed }: Work,
+  execution: ExecutionRecord & Ending,
+  attempts: AttemptRecord[],
+): Promise<boolean> {
+  const { execution_id, status, created_at } = execution;
   const ended = { ...execution, finished_at: nowAfter(created_at, attempts.at(-1)?.finished_at) };
   const usage = sumUsage(attempts);
   const time = secondsBetween(created_at, ended.finished_at);
   const costs = await estimateCost(ended, attempts);
-  const counts = {
+  const counts: EndCounts = {
     attempts_of_succeeded: status === 'succeeded' ? attempts.length : 0,
     total_time: time,
     prompt_tokens: usage?.prompt_tokens ?? 0,
     completion_tokens: usage?.completion_tokens ?? 0,
     ...(costs !== undefined && { cost: costs, costed: 1 }),
   };
-  try {
-    const event = { type: 'execution.finished', execution: toSummary(ended) } as const;
-    await tellFollowers(await finishExecution(ended, counts, event));
-  } catch (error) {
-    if (error instanceof ConditionFailed) return;
-    throw error;
-  }
+  const event = { type: 'execution.finished', execution: toSummary(ended) } as const;
+  const unmet = await feed.publish([event], executionEnd(ended, counts), { ended: true });
+  if (unmet.size > 0) return false;
+  // Before the sandbox is stopped, which the workflow would take for the loss of it.
+  if (status === 'cancelled') await stopWorkflow(execution_id);
   measure('ExecutionsEnded', 1, status);
   measure('ExecutionTime', time);
   if (status === 'succeeded') measure('AttemptsBeforeSuccess', ended.attempts);
   if (costs !== undefined) measure('ExecutionCost', costs * 100);
+  return true;
 }
 
 /**

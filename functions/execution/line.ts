@@ -4,8 +4,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { config } from '../service/config.ts';
+import { countOpenExecutions } from '../service/counters.ts';
 import { Problem } from '../service/errors.ts';
-import { countOpenExecutions, listQueuedIds } from '../service/store.ts';
+import { listQueuedIds } from './records.ts';
 
 /** Seconds after which a refused caller may try again. */
 const RETRY_AFTER = 10;

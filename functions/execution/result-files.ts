@@ -4,8 +4,8 @@ import { artifactKey, jobId } from '../sandbox/mailbox.ts';
 import { s3 } from '../service/aws.ts';
 import { config } from '../service/config.ts';
 import { Problem } from '../service/errors.ts';
-import { type AttemptRecord, type ExecutionRecord, listAttempts } from '../service/store.ts';
 import { type Artifact, isFinal } from './execution.ts';
+import { type AttemptRecord, type ExecutionRecord, listAttempts } from './records.ts';
 import { readText } from './texts.ts';
 
 /** The file that an artifact is. */

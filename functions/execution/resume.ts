@@ -6,9 +6,9 @@
  */
 import { ownExecution } from '../callers/access.ts';
 import { Problem } from '../service/errors.ts';
-import { type AttemptRecord, type ExecutionRecord, listAttempts } from '../service/store.ts';
 import { isResumable, keptAttempts } from './attempts.ts';
 import { isFinal } from './execution.ts';
+import { type AttemptRecord, type ExecutionRecord, listAttempts } from './records.ts';
 
 /** The execution to go on from, and its attempts that are taken over. @throws Problem */
 export async function readResumable(
@@ -33,7 +33,10 @@ function notResumable({ status }: ExecutionRecord): Problem {
 }
 
 /** An attempt of `kept` as the execution `id` has it. */
-export function takeOver({ task_token: _, ...attempt }: AttemptRecord, id: string): AttemptRecord {
+export function takeOver(
+  { task_token: _, looked_for_until: __, ...attempt }: AttemptRecord,
+  id: string,
+): AttemptRecord {
   return {
     ...attempt,
     execution_id: id,

@@ -19,7 +19,7 @@ export async function storeText(key: string, text: string): Promise<StoredText> 
   return { key };
 }
 
-export async function putText(key: string, text: string): Promise<void> {
+async function putText(key: string, text: string): Promise<void> {
   await s3.send(
     new PutObjectCommand({
       Bucket: config.bucketName,
@@ -29,6 +29,10 @@ export async function putText(key: string, text: string): Promise<void> {
     }),
   );
 }
+
+/** A short text; null for a long one, which is not read. */
+export const textInItem = (stored: StoredText | null): string | null =>
+  stored && 'text' in stored ? stored.text : null;
 
 /** null if there is none, also if it was lost: the rest of what it belongs to can be read all the same. */
 export async function readText(stored: StoredText | null): Promise<string | null> {
@@ -44,6 +48,5 @@ export async function readText(stored: StoredText | null): Promise<string | null
   }
 }
 
-/** The key of an attempt's code. The code is always there too, because CheckCode reads it by a presigned URL. */
 export const codeKey = (id: string, attempt: number) => `executions/${id}/attempts/${attempt}/code.py`;
 export const outputKey = (id: string, attempt: number) => `executions/${id}/attempts/${attempt}/output.txt`;

@@ -1,10 +1,11 @@
 /** $connect of /ws?execution=…&ticket=…: lets in who holds the execution's ticket and comes through CloudFront. */
 import type { APIGatewayProxyWebsocketEventV2 } from 'aws-lambda';
 import { opens } from '../callers/access.ts';
+import { createConnection } from '../events/connections.ts';
+import { getExecution } from '../execution/records.ts';
 import { gatewayHandler } from '../http/middleware.ts';
 import { cameThroughCloudFront } from '../http/origin.ts';
 import { logger } from '../service/logger.ts';
-import { createConnection, getExecution } from '../service/store.ts';
 
 /** $connect has the query and the headers, which the type of a WebSocket event leaves out. */
 interface ConnectEvent {

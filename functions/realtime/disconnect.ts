@@ -1,11 +1,9 @@
 /** $disconnect: forgets the connection. */
 import type { APIGatewayProxyWebsocketEventV2 } from 'aws-lambda';
+import { forgetConnection } from '../events/feed.ts';
 import { gatewayHandler } from '../http/middleware.ts';
-import { deleteConnection, getConnection } from '../service/store.ts';
 
 export const handler = gatewayHandler(async (event: APIGatewayProxyWebsocketEventV2) => {
-  const { connectionId } = event.requestContext;
-  const executionId = await getConnection(connectionId);
-  if (executionId) await deleteConnection(connectionId, executionId);
+  await forgetConnection(event.requestContext.connectionId);
   return { statusCode: 200 };
 });

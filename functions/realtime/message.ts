@@ -4,9 +4,10 @@
  */
 import type { APIGatewayProxyWebsocketEventV2 } from 'aws-lambda';
 import * as z from 'zod';
-import { replay, send } from '../events/publish.ts';
+import { getConnection } from '../events/connections.ts';
+import { follow } from '../events/feed.ts';
+import { sendMessage } from '../events/sockets.ts';
 import { gatewayHandler } from '../http/middleware.ts';
-import { follow, getConnection } from '../service/store.ts';
 
 const messageSchema = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('resume'), after: z.int().min(0).max(999_999_999) }),
@@ -20,12 +21,11 @@ export const handler = gatewayHandler(async (event: APIGatewayProxyWebsocketEven
   const message = messageSchema.safeParse(parse(event.body));
   if (!message.success) {
     const error = 'A message must be {"action": "resume", "after": N} or {"action": "ping"}.';
-    await send(connectionId, executionId, { error });
+    await sendMessage(connectionId, { error });
     return { statusCode: 400 };
   }
   if (message.data.action === 'ping') return { statusCode: 200 };
-  await follow(executionId, connectionId);
-  await replay(connectionId, executionId, message.data.after);
+  await follow(executionId, connectionId, message.data.after);
   return { statusCode: 200 };
 });
 

@@ -4,11 +4,12 @@
  */
 import { DescribeTasksCommand, paginateListTasks } from '@aws-sdk/client-ecs';
 import { isFinal } from '../execution/execution.ts';
+import { getExecution } from '../execution/records.ts';
 import { ecs } from '../service/aws.ts';
 import { config } from '../service/config.ts';
 import { doAll } from '../service/do-all.ts';
 import { logger } from '../service/logger.ts';
-import { getExecution, getSandbox } from '../service/store.ts';
+import { getSandbox } from './records.ts';
 import { stopTask } from './sandboxes.ts';
 
 export async function stopOrphans(): Promise<void> {

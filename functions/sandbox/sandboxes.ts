@@ -13,27 +13,28 @@
  */
 import { randomBytes } from 'node:crypto';
 import { StopTaskCommand } from '@aws-sdk/client-ecs';
-import { publish } from '../events/publish.ts';
+import { isFinal, LIMITS } from '../execution/execution.ts';
+import { getAttempt, getExecution, sandboxAssignment, type Work } from '../execution/records.ts';
 import { loseTask } from '../execution/workflow.ts';
 import { ecs } from '../service/aws.ts';
 import { config } from '../service/config.ts';
-import { ConditionFailed } from '../service/errors.ts';
+import { SandboxNotStarted, SandboxUnavailable } from '../service/errors.ts';
+import { writeTogether } from '../service/items.ts';
 import { logger } from '../service/logger.ts';
 import { measure } from '../service/metrics.ts';
+import { createMailbox, SANDBOX_LIFETIME, wakeSandbox } from './mailbox.ts';
 import {
-  assignSandbox,
   type CapacityProvider,
-  claimSandbox,
+  countSandboxStart,
   createSandbox,
-  type ExecutionRecord,
-  getAttempt,
-  getExecution,
   getSandbox,
   listWarmSandboxes,
+  newSandbox,
   type SandboxRecord,
+  sandboxClaim,
   setSandboxStopped,
-} from '../service/store.ts';
-import { createMailbox, SANDBOX_LIFETIME, wakeSandbox } from './mailbox.ts';
+  setSandboxTask,
+} from './records.ts';
 import { wantedWarmSandboxes } from './warm-hours.ts';
 
 /** What StartSandbox needs to run the task of a sandbox. */
@@ -48,52 +49,74 @@ const LIFE_FOR_EXECUTION = SANDBOX_LIFETIME / 2;
 
 /**
  * Sees to it that a running execution has a sandbox. Gives the sandbox whose task is to be started for that: its
- * own, or the one that replaces the warm one it took; null if it has one that needs no start.
+ * own, or the one that replaces the warm one it took; null if it has one that needs no start, or has ended meanwhile.
  */
-export async function acquireSandbox(execution: ExecutionRecord): Promise<SandboxToStart | null> {
+export async function acquireSandbox(work: Work): Promise<SandboxToStart | null> {
+  const { execution } = work;
   const current = execution.sandbox_id ? await getSandbox(execution.sandbox_id) : undefined;
   if (current && current.status !== 'stopped') {
     const started = current.task_arn || current.status === 'ready';
     return started ? null : toStart(current);
   }
-  if (config.warmSandboxes > 0) {
-    const warm = await claimWarmSandbox(execution);
-    if (warm) {
-      await Promise.all([
-        assignSandbox(execution.execution_id, warm.sandbox_id, execution.sandbox_id),
-        wakeSandbox(warm.sandbox_id),
-      ]);
-      measure('WarmHit', 1);
-      await publish(execution.execution_id, { type: 'sandbox.ready', isolation: warm.isolation ?? {} });
-      return wantedWarmSandboxes() > 0 ? planSandbox() : null;
-    }
+  if (config.warmSandboxes > 0 && (await claimWarmSandbox(work))) {
+    measure('WarmHit', 1);
+    return wantedWarmSandboxes() > 0 ? planSandbox() : null;
   }
-  const own = await planSandbox(execution.execution_id);
-  await assignSandbox(execution.execution_id, own.sandbox_id, execution.sandbox_id);
+  const own = newRecord(execution.execution_id);
+  const assigned = sandboxAssignment(execution, own.sandbox_id);
+  const unmet = await writeTogether([newSandbox(own), assigned]);
+  // It has ended, or another invocation has seen to it.
+  if (unmet.size > 0) return null;
   measure('WarmHit', 0);
-  return own;
+  return toStart(own);
 }
 
-async function claimWarmSandbox(execution: ExecutionRecord): Promise<SandboxRecord | null> {
-  for (const { sandbox_id, status, expires_at } of await listWarmSandboxes()) {
+/** Gives an execution a ready, never-used sandbox and tells of it. Gives false if there is none. */
+async function claimWarmSandbox({ execution, feed }: Work): Promise<boolean> {
+  for (const { sandbox_id, status, expires_at, isolation = {} } of await listWarmSandboxes()) {
     if (status !== 'ready' || isTooOld(expires_at)) continue;
-    try {
-      return await claimSandbox(sandbox_id, execution.execution_id);
-    } catch (error) {
-      if (!(error instanceof ConditionFailed)) throw error;
+    const claim = sandboxClaim(sandbox_id, execution.execution_id);
+    const unmet = await feed.publish(
+      [{ type: 'sandbox.ready', isolation }],
+      [claim, sandboxAssignment(execution, sandbox_id)],
+      { ready_sandbox: sandbox_id },
+    );
+    if (unmet.size === 0) {
+      await wakeSandbox(sandbox_id);
+      return true;
     }
+    // Not another's claim: the execution needs none any more.
+    if (!unmet.has(claim)) return false;
   }
-  return null;
+  return false;
+}
+
+/** Notes the task that was started for a sandbox. */
+export async function recordTask(sandboxId: string, taskArn: string): Promise<void> {
+  const { ours } = await setSandboxTask(sandboxId, taskArn);
+  // The execution was cancelled, and its sandbox stopped, before its task was known.
+  if (!ours) await stopTask(taskArn, 'no longer wanted');
+}
+
+/**
+ * RunTask can answer well and yet have started nothing: then the execution's own sandbox is tried again, and one that was to
+ * replace a warm one is given up, for the execution has its sandbox; the upkeep fills the pool.
+ * @throws SandboxNotStarted to try again, SandboxUnavailable after the last try
+ */
+export async function recordNoTask(sandboxId: string, reason: string): Promise<void> {
+  const { record } = await countSandboxStart(sandboxId);
+  if (!record?.execution_id) {
+    logger.warn('no replacement for a warm sandbox', { reason });
+    return retireWarmSandbox(sandboxId, 'its task was not started');
+  }
+  if (record.start_tries < LIMITS.sandboxStarts) throw new SandboxNotStarted(reason);
+  throw new SandboxUnavailable(`No sandbox could be started: ${reason}`);
 }
 
 /** Stops a warm sandbox, unless an execution has claimed it meanwhile. */
 export async function retireWarmSandbox(sandboxId: string, reason: string): Promise<void> {
-  try {
-    const { task_arn } = await setSandboxStopped(sandboxId, { unclaimed: true });
-    if (task_arn) await stopTask(task_arn, reason);
-  } catch (error) {
-    if (!(error instanceof ConditionFailed)) throw error;
-  }
+  const { ours, record } = await setSandboxStopped(sandboxId, { unclaimed: true });
+  if (ours && record.task_arn) await stopTask(record.task_arn, reason);
 }
 
 /** Whether a warm sandbox has too little of its life left to be given to an execution. */
@@ -101,8 +124,14 @@ export const isTooOld = (expiresAt: string) => Date.parse(expiresAt) - Date.now(
 
 /** Records a new sandbox and makes its mailbox; without an execution it will be a warm one. */
 export async function planSandbox(executionId?: string): Promise<SandboxToStart> {
+  const record = newRecord(executionId);
+  await createSandbox(record);
+  return toStart(record);
+}
+
+function newRecord(executionId?: string): SandboxRecord {
   const now = Date.now();
-  const record: SandboxRecord = {
+  return {
     sandbox_id: `sandbox-${randomBytes(10).toString('hex')}`,
     status: 'starting',
     created_at: new Date(now).toISOString(),
@@ -112,8 +141,6 @@ export async function planSandbox(executionId?: string): Promise<SandboxToStart>
     capacity_provider: executionId && config.sandboxSpot ? 'FARGATE_SPOT' : 'FARGATE',
     start_tries: 0,
   };
-  await createSandbox(record);
-  return toStart(record);
 }
 
 const toStart = async ({
@@ -131,17 +158,8 @@ const toStart = async ({
  * which the sandbox ends everything at once. Stopping a stopped one does no harm.
  */
 export async function stopSandbox(sandboxId: string, reason: string): Promise<void> {
-  const sandbox = await markStopped(sandboxId);
-  if (sandbox?.task_arn) await stopTask(sandbox.task_arn, reason);
-}
-
-async function markStopped(sandboxId: string, withdrawn = false): Promise<SandboxRecord | undefined> {
-  try {
-    return await setSandboxStopped(sandboxId, { withdrawn });
-  } catch (error) {
-    if (!(error instanceof ConditionFailed)) throw error;
-    return getSandbox(sandboxId);
-  }
+  const { record } = await setSandboxStopped(sandboxId);
+  if (record?.task_arn) await stopTask(record.task_arn, reason);
 }
 
 export async function stopTask(taskArn: string, reason: string): Promise<void> {
@@ -160,9 +178,9 @@ export async function stopTask(taskArn: string, reason: string): Promise<void> {
  * not by itself, nor by what ran in it.
  */
 export async function loseSandbox(sandboxId: string, reason: string, withdrawn = false): Promise<void> {
-  const sandbox = await markStopped(sandboxId, withdrawn);
+  const { record: sandbox } = await setSandboxStopped(sandboxId, { withdrawn });
   const execution = sandbox?.execution_id ? await getExecution(sandbox.execution_id) : undefined;
-  if (!execution || execution.sandbox_id !== sandboxId || execution.attempts === 0) return;
+  if (!execution || isFinal(execution.status) || execution.sandbox_id !== sandboxId) return;
   const attempt = await getAttempt(execution.execution_id, execution.attempts);
   if (!attempt?.task_token || attempt.sandbox_id !== sandboxId) return;
   if (attempt.status !== 'waiting' && attempt.status !== 'running') return;

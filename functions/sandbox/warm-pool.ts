@@ -7,7 +7,7 @@ import { ecs } from '../service/aws.ts';
 import { config } from '../service/config.ts';
 import { doAll } from '../service/do-all.ts';
 import { SandboxNotStarted } from '../service/errors.ts';
-import { listWarmSandboxes, setSandboxTask } from '../service/store.ts';
+import { listWarmSandboxes, setSandboxTask } from './records.ts';
 import { runTaskRequest } from './run-task.ts';
 import { isTooOld, planSandbox, retireWarmSandbox, type SandboxToStart } from './sandboxes.ts';
 import { wantedWarmSandboxes } from './warm-hours.ts';

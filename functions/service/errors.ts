@@ -1,18 +1,5 @@
 /** Errors whose names are part of a contract: the workflow's Retry and Catch match them, the API answers with them. */
 
-/** A conditional write found another state than it expected: someone else was first, or the message is late. */
-export class ConditionFailed extends Error {
-  override readonly name = 'ConditionFailed';
-  constructor(
-    message: string,
-    /** Which writes of a transaction, by their index, found their conditions unmet; 0 for a write alone. */
-    readonly unmet: readonly number[],
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-  }
-}
-
 /** The sandbox of a waiting run is gone, or of no use. `RunCode` catches it in infra/workflow.ts. */
 export class SandboxLost extends Error {
   override readonly name = 'SandboxLost';

@@ -1,10 +1,8 @@
 /** State RejectCode: the code did not pass CheckCode, so the attempt has failed. */
 import * as z from 'zod';
-import { publish } from '../events/publish.ts';
 import { errorCategorySchema, violationSchema } from '../execution/execution.ts';
-import { endAttempt, openExecution, type Verdict } from '../execution/lifecycle.ts';
+import { rejectAttempt } from '../execution/rejection.ts';
 import { workflowHandler } from '../http/middleware.ts';
-import { getAttempt } from '../service/store.ts';
 
 export const handler = workflowHandler(
   z.object({
@@ -18,18 +16,5 @@ export const handler = workflowHandler(
       standard_permits: z.boolean(),
     }),
   }),
-  async ({ execution_id, attempt: number, check }): Promise<Verdict> => {
-    const execution = await openExecution(execution_id);
-    const attempt = await getAttempt(execution_id, number);
-    if (!execution || !attempt) return { execution_id, attempt: number, next: 'finish' };
-    if (attempt.status === 'checking') {
-      await publish(execution_id, {
-        type: 'check.failed',
-        attempt: number,
-        error: check.error,
-        violations: check.violations,
-      });
-    }
-    return endAttempt(execution, attempt, 'failed', check);
-  },
+  ({ execution_id, attempt, check }) => rejectAttempt(execution_id, attempt, check),
 );

@@ -5,11 +5,11 @@
  */
 import * as z from 'zod';
 import { launchExecution } from '../execution/lifecycle.ts';
+import { listQueuedExecutions } from '../execution/records.ts';
 import { workflowHandler } from '../http/middleware.ts';
 import { stopOrphans } from '../sandbox/orphans.ts';
 import { maintainWarmPool } from '../sandbox/warm-pool.ts';
 import { doAll } from '../service/do-all.ts';
-import { listQueuedExecutions } from '../service/store.ts';
 
 export const handler = workflowHandler(z.unknown(), async (): Promise<void> => {
   await doAll([launchForgotten, maintainWarmPool, stopOrphans], (part) => part());

@@ -5,8 +5,8 @@
 import * as z from 'zod';
 import { isFinal } from '../execution/execution.ts';
 import { endExecution } from '../execution/lifecycle.ts';
+import { getExecution } from '../execution/records.ts';
 import { workflowHandler } from '../http/middleware.ts';
-import { getExecution } from '../service/store.ts';
 
 /** The EventBridge event `Step Functions Execution Status Change`; a workflow has the name of its execution. */
 const eventSchema = z.object({

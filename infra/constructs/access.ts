@@ -12,7 +12,7 @@ import { acknowledgePatterns } from './acknowledge.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { Storage } from './storage.ts';
 
-/** Partition keys of the table by what they begin with: see functions/service/store.ts. */
+/** Partition keys of the table by what they begin with: see functions/service/items.ts. */
 const itemKeys = {
   EXECUTION: 'EXECUTION#*',
   CONNECTION: 'CONNECTION#*',
@@ -23,7 +23,7 @@ const itemKeys = {
   QUOTA: 'QUOTA#*',
 } as const;
 type Item = keyof typeof itemKeys;
-type ItemAction = 'GetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'Query';
+type ItemAction = 'GetItem' | 'PutItem' | 'UpdateItem' | 'DeleteItem' | 'ConditionCheckItem' | 'Query';
 
 export interface Access {
   /** Actions on items of the table, by the beginning of their partition key. */
@@ -174,12 +174,12 @@ function statements(access: Access, resources: Resources): iam.PolicyStatement[]
 
 const sends = (access: Access) => access.sendsToWebSockets || access.publishes;
 
-/** To publish is to append an event, to look up the followers, and to forget those who are gone. */
+/** To publish is to store an event and to change the head of the feed, and to forget followers who are gone. */
 function withPublishing(items: NonNullable<Access['items']>): NonNullable<Access['items']> {
   const join = (item: Item, more: ItemAction[]) => [...new Set([...(items[item] ?? []), ...more])];
   return {
     ...items,
-    EXECUTION: join('EXECUTION', ['Query', 'PutItem', 'DeleteItem']),
+    EXECUTION: join('EXECUTION', ['Query', 'PutItem', 'UpdateItem']),
     CONNECTION: join('CONNECTION', ['DeleteItem']),
   };
 }

@@ -40,7 +40,7 @@ export type Handler = ApiHandler | RealtimeHandler | StateHandler | TriggerHandl
 
 /** Looking an execution up with its attempts and its long texts. */
 const READS_EXECUTION = {
-  items: { EXECUTION: ['GetItem', 'Query'] },
+  items: { EXECUTION: ['Query'] },
   readsFiles: ['executions/*'],
 } as const satisfies Access;
 
@@ -55,11 +55,10 @@ const BILLED_SIZE = ['SANDBOX_CPU', 'SANDBOX_MEMORY_MIB', 'SANDBOX_ARCHITECTURE'
 /** The final status, the counters, the end of the sandbox, the last events. */
 const ENDS_EXECUTION = {
   items: {
-    EXECUTION: ['GetItem', 'Query', 'UpdateItem'],
+    EXECUTION: ['Query', 'UpdateItem'],
     ...STOPS_SANDBOX,
     SERVICE: ['UpdateItem'],
   },
-  readsFiles: ['executions/*'],
   publishes: true,
   sandboxTasks: ['StopTask'],
   settings: ['RETENTION_DAYS', ...BILLED_SIZE],
@@ -73,7 +72,7 @@ const PLANS_SANDBOX = {
 
 /** A result in the mailbox becomes an attempt's outcome. */
 const TAKES_RESULT = {
-  readsFiles: ['mailbox/*', 'executions/*'],
+  readsFiles: ['mailbox/*'],
   looksForFiles: true,
 } as const satisfies Access;
 
@@ -170,24 +169,18 @@ export const definitions: Record<Handler, Definition> = {
   },
   'realtime/message': {
     timeout: 15,
-    items: {
-      EXECUTION: ['Query', 'UpdateItem', 'DeleteItem'],
-      CONNECTION: ['GetItem', 'DeleteItem'],
-    },
+    items: { EXECUTION: ['Query', 'PutItem', 'UpdateItem'], CONNECTION: ['GetItem'] },
     sendsToWebSockets: true,
     settings: ['RETENTION_DAYS'],
   },
   'realtime/disconnect': {
     timeout: 10,
-    items: { EXECUTION: ['DeleteItem'], CONNECTION: ['GetItem', 'DeleteItem'] },
+    items: { EXECUTION: ['UpdateItem'], CONNECTION: ['DeleteItem'] },
   },
 
   'states/acquire-sandbox': {
     timeout: 30,
-    items: {
-      EXECUTION: ['GetItem', 'UpdateItem'],
-      SANDBOX: ['GetItem', 'PutItem', 'UpdateItem'],
-    },
+    items: { EXECUTION: ['Query', 'UpdateItem'], SANDBOX: ['GetItem', 'PutItem', 'UpdateItem'] },
     index: 'work',
     ...PLANS_SANDBOX,
     writesFiles: [...PLANS_SANDBOX.writesFiles, 'jobs/*'],
@@ -223,15 +216,15 @@ export const definitions: Record<Handler, Definition> = {
   },
   'states/reject-code': {
     timeout: 30,
-    items: { EXECUTION: ['GetItem', 'UpdateItem'] },
-    readsFiles: ['executions/*'],
+    items: { EXECUTION: ['GetItem', 'Query', 'UpdateItem'] },
     publishes: true,
     settings: ['RETENTION_DAYS'],
   },
   'states/run-code': {
     timeout: 30,
-    items: { EXECUTION: ['GetItem', 'UpdateItem'], SANDBOX: ['GetItem'] },
+    items: { EXECUTION: ['GetItem', 'Query', 'UpdateItem'], SANDBOX: ['GetItem', 'ConditionCheckItem'] },
     ...TAKES_RESULT,
+    readsFiles: [...TAKES_RESULT.readsFiles, 'executions/*'],
     writesFiles: ['jobs/*', 'executions/*'],
     publishes: true,
     workflow: ['SendTaskSuccess'],
@@ -239,7 +232,7 @@ export const definitions: Record<Handler, Definition> = {
   },
   'states/recover-run': {
     timeout: 30,
-    items: { EXECUTION: ['GetItem', 'UpdateItem'], ...STOPS_SANDBOX },
+    items: { EXECUTION: ['GetItem', 'Query', 'UpdateItem'], ...STOPS_SANDBOX },
     ...TAKES_RESULT,
     writesFiles: ['executions/*'],
     publishes: true,
@@ -253,8 +246,8 @@ export const definitions: Record<Handler, Definition> = {
     asynchronous: true,
     concurrency: 'collectResult',
     items: {
-      EXECUTION: ['GetItem', 'UpdateItem'],
-      SANDBOX: ['UpdateItem'],
+      EXECUTION: ['GetItem', 'Query', 'UpdateItem'],
+      SANDBOX: ['GetItem', 'UpdateItem'],
       SERVICE: ['UpdateItem'],
     },
     ...TAKES_RESULT,

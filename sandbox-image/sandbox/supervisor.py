@@ -1,7 +1,7 @@
 """The life of a sandbox.
 
     learn the settings ─► zygote up, first attempt prepared ─► manifest ─► ready.json
-    then for each job:  inputs fetched ─► started ─► run (output chunks) ─► artifacts ─► result
+    then for each job:  inputs fetched ─► run (if it lasts: started, output chunks) ─► artifacts ─► result
                         ─► prepare the next attempt
 
 The settings come from its environment, which it wipes, or, where it is a fork of the nursery's template, from
@@ -26,7 +26,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 from typing import NoReturn
@@ -47,6 +47,7 @@ from sandbox.zygote_process import Newborn, ZygoteLost, ZygoteProcess
 
 POLICIES = frozenset({"strict", "standard"})
 INSIST_SECONDS = 0.05
+TELL_STARTED_AFTER = 0.25  # seconds
 NO_POLICY = "none"  # accepted only where the settings switch the policy check off
 
 
@@ -145,9 +146,21 @@ class _Supervisor:
             originals = self._inputs.originals(job.inputs)
         except InputError as error:
             return result.sandbox_error(job.job_id, f"an input could not be fetched: {error}")
-        self._tell_live(f"started/{job.job_id}.json", {"job_id": job.job_id})
         lost = result.sandbox_error(job.job_id, "the sandbox's processes died before they took the job")
-        return self._try(job, originals) or self._try(job, originals) or lost
+        with self._telling_if_it_lasts(job):
+            return self._try(job, originals) or self._try(job, originals) or lost
+
+    @contextlib.contextmanager
+    def _telling_if_it_lasts(self, job: Job) -> Iterator[None]:
+        """Tells that the job has begun, unless it ends so soon that its result tells all."""
+        begun = (f"started/{job.job_id}.json", {"job_id": job.job_id})
+        timer = threading.Timer(TELL_STARTED_AFTER, self._tell_live, begun)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _try(self, job: Job, originals: list[Original]) -> Result | None:
         """Runs a job; None if the attempt died before it took the job."""

@@ -335,10 +335,10 @@ class OutputTest(SandboxTest):
                 code = f"import sys\nprint('a', end=' ')\nsys.stderr.write('b ')\nprint('c', end='')\n{end}"
                 self.assertEqual(self.run_code(code)["output"], "a b c")
 
-    def test_short_program_uploads_no_chunk(self) -> None:
+    def test_of_a_short_program_only_the_result_is_uploaded(self) -> None:
         result = self.run_code("print('short')")
         names = [name for name in self.sandbox.mailbox.names() if f"/{result['job_id']}" in name]
-        self.assertEqual(names, [f"started/{result['job_id']}.json", f"results/{result['job_id']}.json"])
+        self.assertEqual(names, [f"results/{result['job_id']}.json"])
 
 
 class TestsOfATaskTest(SandboxTest):

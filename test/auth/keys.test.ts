@@ -10,13 +10,13 @@ import { asFunction } from '../support/record-calls.ts';
 
 let product: Product;
 let keys: typeof import('../../functions/callers/keys.ts');
-let store: typeof import('../../functions/service/store.ts');
+let store: typeof import('../support/store.ts');
 let authorizer: typeof import('../../functions/api/authorizer.ts');
 
 beforeAll(async () => {
   product = await startProduct();
   keys = await import('../../functions/callers/keys.ts');
-  store = await import('../../functions/service/store.ts');
+  store = await import('../support/store.ts');
   authorizer = await import('../../functions/api/authorizer.ts');
 });
 afterAll(() => product.close());

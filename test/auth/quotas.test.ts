@@ -7,12 +7,12 @@ import { type Answer, type ProblemBody, type Product, startProduct } from '../su
 
 let product: Product;
 let quotas: typeof import('../../functions/callers/quotas.ts');
-let store: typeof import('../../functions/service/store.ts');
+let store: typeof import('../support/store.ts');
 
 beforeAll(async () => {
   product = await startProduct();
   quotas = await import('../../functions/callers/quotas.ts');
-  store = await import('../../functions/service/store.ts');
+  store = await import('../support/store.ts');
 });
 afterAll(() => product.close());
 

@@ -15,9 +15,9 @@ import { type Amounts, cost, PRICES_OF, taskSecondPrice } from '../../functions/
 import { maintainWarmPool } from '../../functions/sandbox/warm-pool.ts';
 import { ecs } from '../../functions/service/aws.ts';
 import { config } from '../../functions/service/config.ts';
-import { getExecution, getSandbox, listWarmSandboxes } from '../../functions/service/store.ts';
 import { python } from '../support/model-server.ts';
 import type { Product } from '../support/product.ts';
+import { getExecution, getSandbox, listWarmSandboxes } from '../support/store.ts';
 import { START_TIMES, type TaskStarts } from './fargate.ts';
 import { looksForJob } from './looks.ts';
 import { report } from './measure.ts';

@@ -6,10 +6,10 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import OpenAI from 'openai';
-import { listWarmSandboxes } from '../../functions/service/store.ts';
 import { findPython } from '../../local/python.ts';
 import { python } from '../support/model-server.ts';
 import type { Product } from '../support/product.ts';
+import { listWarmSandboxes } from '../support/store.ts';
 import { medians, ms, report } from './measure.ts';
 
 const ROUNDS = 10;

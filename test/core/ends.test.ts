@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import type { AttemptRecord, ExecutionRecord } from '../../functions/service/store.ts';
+import type { AttemptRecord, ExecutionRecord, Work } from '../../functions/execution/records.ts';
 import { interleave } from '../support/interleave.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
@@ -24,13 +24,13 @@ vi.mock('../../functions/service/look-for.ts', () => ({
 const SEEDS = Array.from({ length: 30 }, (_, index) => index + 1);
 
 let product: Product;
-let store: typeof import('../../functions/service/store.ts');
+let store: typeof import('../support/store.ts');
 let lifecycle: typeof import('../../functions/execution/lifecycle.ts');
 let cancel: typeof import('../../functions/api/cancel-execution.ts').handler;
 
 beforeAll(async () => {
   product = await startProduct();
-  store = await import('../../functions/service/store.ts');
+  store = await import('../support/store.ts');
   lifecycle = await import('../../functions/execution/lifecycle.ts');
   cancel = (await import('../../functions/api/cancel-execution.ts')).handler;
 });
@@ -65,12 +65,12 @@ async function begun(id: string) {
 }
 
 /** The execution and its attempt, as far as a program runs. */
-async function working(id: string): Promise<[ExecutionRecord, AttemptRecord]> {
-  const execution = await lifecycle.openExecution(id);
-  const attempt = execution && (await lifecycle.nextAttempt(execution));
-  if (!execution || !attempt) throw new Error('no attempt');
-  await store.moveAttempt(attempt, 'checking');
-  return [{ ...execution, attempts: attempt.attempt }, await store.moveAttempt(attempt, 'waiting')];
+async function working(id: string): Promise<[Work, AttemptRecord]> {
+  const work = await store.openWork(id);
+  const current = work && (await lifecycle.nextAttempt(work));
+  if (!work || !current) throw new Error('no attempt');
+  await store.moveAttempt(current.attempt, 'checking');
+  return [work, await store.moveAttempt(current.attempt, 'waiting')];
 }
 
 /** DELETE, as the API's function does it. Gives the status of the answer. */
@@ -87,13 +87,14 @@ const cancels = (id: string) => async () => {
 
 /** The workflow from a result on: it ends the attempt and the execution, or goes on with another attempt. */
 const goesOn =
-  ([execution, attempt]: [ExecutionRecord, AttemptRecord], ...outcomes: ('succeeded' | 'failed')[]) =>
+  ([work, attempt]: [Work, AttemptRecord], ...outcomes: ('succeeded' | 'failed')[]) =>
   async () => {
-    let current: [ExecutionRecord, AttemptRecord] | null = [execution, attempt];
+    const { execution } = work;
+    let current: [Work, AttemptRecord] | null = [work, attempt];
     for (const to of outcomes) {
       const failure = { error: 'ValueError', error_category: 'exception' } as const;
-      const { next } = await lifecycle.endAttempt(...current, to, to === 'failed' ? failure : {});
-      if (next === 'finish') break;
+      const { record } = await lifecycle.endAttempt(...current, to, to === 'failed' ? failure : {});
+      if (!record || lifecycle.stepAfter(execution, record).next === 'finish') break;
       current = await working(execution.execution_id).catch(() => null);
       if (!current) break;
     }
@@ -153,8 +154,9 @@ const STORIES: Story[] = [
   {
     cancelledWith: 'the beginning of its first attempt',
     actors: async (id) => {
-      const execution = await stored(id);
-      return [cancels(id), () => lifecycle.nextAttempt(execution)];
+      await stored(id);
+      const work = await store.openWork(id);
+      return [cancels(id), async () => work && lifecycle.nextAttempt(work)];
     },
     ends: ['cancelled'],
   },

@@ -2,20 +2,21 @@
 import { UpdateCommand } from '@aws-sdk/lib-dynamodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { attemptStatusesBefore, executionStatusesBefore } from '../../functions/execution/execution.ts';
+import type { AttemptRecord, ExecutionRecord, Work } from '../../functions/execution/records.ts';
 import { resultSchema } from '../../functions/sandbox/contract.ts';
 import { parseMailboxKey } from '../../functions/sandbox/mailbox.ts';
-import type { AttemptRecord, ExecutionRecord } from '../../functions/service/store.ts';
+import { type ItemWrite, writeTogether } from '../../functions/service/items.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
 import { runResult } from '../support/run-result.ts';
 
 let product: Product;
-let store: typeof import('../../functions/service/store.ts');
+let store: typeof import('../support/store.ts');
 let lifecycle: typeof import('../../functions/execution/lifecycle.ts');
 
 beforeAll(async () => {
   product = await startProduct();
-  store = await import('../../functions/service/store.ts');
+  store = await import('../support/store.ts');
   lifecycle = await import('../../functions/execution/lifecycle.ts');
 });
 afterAll(() => product.close());
@@ -46,12 +47,17 @@ async function newExecution(changes: Partial<ExecutionRecord> = {}): Promise<Exe
   return record;
 }
 
-async function runningWithAttempt(): Promise<[ExecutionRecord, AttemptRecord]> {
-  const { execution_id } = await newExecution();
-  const execution = await lifecycle.openExecution(execution_id);
-  const attempt = execution && (await lifecycle.nextAttempt(execution));
-  if (!execution || !attempt) throw new Error('no attempt');
-  return [{ ...execution, attempts: 1 }, attempt];
+async function runningWithAttempt(): Promise<[Work, AttemptRecord]> {
+  const work = await openWork((await newExecution()).execution_id);
+  const current = await lifecycle.nextAttempt(work);
+  if (!current) throw new Error('no attempt');
+  return [work, current.attempt];
+}
+
+async function openWork(id: string): Promise<Work> {
+  const work = await store.openWork(id);
+  if (!work) throw new Error('not open');
+  return work;
 }
 
 describe('transitions', () => {
@@ -70,27 +76,30 @@ describe('transitions', () => {
     const execution = await store.getExecution(execution_id);
     if (!execution?.finished_at) throw new Error('not ended');
     const { finished_at } = execution;
-    const event = { type: 'code.delta', attempt: 1, text: '' } as const;
     for (const status of ['succeeded', 'failed', 'cancelled'] as const) {
-      const end = store.finishExecution({ ...execution, status, finished_at }, {}, event);
-      await expect(end).rejects.toThrow(/condition/i);
+      const [end, counted] = store.executionEnd({ ...execution, status, finished_at }, {});
+      const unmet = await writeTogether([end, counted] as ItemWrite[]);
+      expect([...unmet.keys()]).toEqual([end]);
+      expect(unmet.get(end as ItemWrite)).toMatchObject({ status: 'cancelled' });
     }
-    expect(await lifecycle.openExecution(execution_id)).toBeNull();
+    expect(await store.openWork(execution_id)).toBeUndefined();
     expect(await store.getExecution(execution_id)).toMatchObject({ status: 'cancelled' });
   });
 
   test('of many who end an attempt one does, and it is told once', async () => {
-    const [execution, attempt] = await runningWithAttempt();
+    const [work, attempt] = await runningWithAttempt();
+    const { execution } = work;
     const outcomes = Array.from({ length: 5 }, (_, index) => ({ error: `error ${index}` }));
-    const verdicts = await Promise.all(
-      outcomes.map((outcome) => lifecycle.endAttempt(execution, attempt, 'failed', outcome)),
+    const ends = await Promise.all(
+      outcomes.map((outcome) => lifecycle.endAttempt(work, attempt, 'failed', outcome)),
     );
-    expect(new Set(verdicts.map(({ next }) => next))).toEqual(new Set(['generate']));
+    expect(ends.filter(({ ours }) => ours)).toHaveLength(1);
     const stored = await store.getAttempt(execution.execution_id, 1);
     const finished = (await store.listEvents(execution.execution_id, 0)).filter(
       ({ type }) => type === 'attempt.finished',
     );
-    expect(finished[0]).toMatchObject({ result: { error: stored?.error } });
+    expect(finished).toMatchObject([{ result: { error: stored?.error } }]);
+    expect(ends.map(({ record }) => record?.error)).toEqual(ends.map(() => stored?.error));
   });
 
   test('an execution whose time is over is gone, even if it is still in the table', async () => {
@@ -110,8 +119,9 @@ describe('transitions', () => {
 
   test('an Idempotency-Key whose time is over can be used anew', async () => {
     const { dynamodb } = await import('../../functions/service/aws.ts');
-    expect((await store.claimIdempotencyKey('somebody', 'k', 'first', 'f')).execution_id).toBe('first');
-    expect((await store.claimIdempotencyKey('somebody', 'k', 'second', 'f')).execution_id).toBe('first');
+    const claim = (execution_id: string) => ({ execution_id, fingerprint: 'f' });
+    expect((await store.claimIdempotencyKey('somebody', 'k', claim('first'))).execution_id).toBe('first');
+    expect((await store.claimIdempotencyKey('somebody', 'k', claim('second'))).execution_id).toBe('first');
     await dynamodb.send(
       new UpdateCommand({
         TableName: process.env.TABLE_NAME,
@@ -120,7 +130,7 @@ describe('transitions', () => {
         ExpressionAttributeValues: { ':past': 1 },
       }),
     );
-    expect((await store.claimIdempotencyKey('somebody', 'k', 'second', 'f')).execution_id).toBe('second');
+    expect((await store.claimIdempotencyKey('somebody', 'k', claim('second'))).execution_id).toBe('second');
   });
 
   test('a sandbox that an execution has claimed is not retired', async () => {
@@ -133,7 +143,7 @@ describe('transitions', () => {
   });
 
   test('output that came in another order is shown in its own', async () => {
-    const [execution, attempt] = await runningWithAttempt();
+    const [{ execution, feed }, attempt] = await runningWithAttempt();
     await store.moveAttempt(attempt, 'checking');
     for (const [chunk, text] of [
       [2, 'b'],
@@ -141,7 +151,7 @@ describe('transitions', () => {
       [2, 'b'],
       [3, 'c'],
     ] as const) {
-      await store.appendEvent(execution.execution_id, {
+      await feed.publishPiece({
         type: 'run.output',
         attempt: 1,
         run: 1,
@@ -149,17 +159,22 @@ describe('transitions', () => {
         text,
       });
     }
-    const { results } = await lifecycle.readExecution(execution);
+    const snapshot = await store.readSnapshot(execution.execution_id);
+    const { viewOfExecution } = await import('../../functions/execution/views.ts');
+    if (!snapshot) throw new Error('no execution');
+    const { results } = await viewOfExecution(snapshot);
     expect(results[0]?.output).toBe('abc');
   });
 
   test('an attempt is begun once, however many begin it', async () => {
     const { execution_id } = await newExecution();
-    const execution = await lifecycle.openExecution(execution_id);
-    if (!execution) throw new Error('not running');
-    const attempts = await Promise.all(Array.from({ length: 5 }, () => lifecycle.nextAttempt(execution)));
-    expect(new Set(attempts.map((attempt) => attempt?.started_at)).size).toBe(1);
+    const works = await Promise.all(Array.from({ length: 5 }, () => openWork(execution_id)));
+    const attempts = await Promise.all(works.map(lifecycle.nextAttempt));
+    expect(new Set(attempts.map((current) => current?.attempt.started_at)).size).toBe(1);
+    expect(attempts.filter((current) => current?.isNew)).toHaveLength(1);
     expect(await store.listAttempts(execution_id)).toHaveLength(1);
+    const events = await store.listEvents(execution_id, 0);
+    expect(events.filter(({ type }) => type === 'attempt.started')).toHaveLength(1);
   });
 
   test('an attempt that was counted when its function died is begun again', async () => {
@@ -173,37 +188,45 @@ describe('transitions', () => {
         ExpressionAttributeValues: { ':one': 1 },
       }),
     );
-    const execution = await lifecycle.openExecution(execution_id);
-    expect(execution && (await lifecycle.nextAttempt(execution))).toMatchObject({ attempt: 1 });
+    const current = await lifecycle.nextAttempt(await openWork(execution_id));
+    expect(current?.attempt).toMatchObject({ attempt: 1 });
   });
 
   test('of an execution that ends meanwhile no attempt is begun', async () => {
     const { execution_id } = await newExecution();
-    const execution = await lifecycle.openExecution(execution_id);
+    const work = await openWork(execution_id);
     await lifecycle.cancelExecution(execution_id);
-    expect(execution && (await lifecycle.nextAttempt(execution))).toBeNull();
+    expect(await lifecycle.nextAttempt(work)).toBeNull();
     expect(await store.listAttempts(execution_id)).toEqual([]);
   });
 
   test('a message of an earlier run changes nothing in a later one', async () => {
-    const [, attempt] = await runningWithAttempt();
-    await store.moveAttempt(attempt, 'checking');
-    await store.moveAttempt(attempt, 'waiting');
-    const second = await store.sendToAnotherSandbox(attempt);
+    const [work, begun] = await runningWithAttempt();
+    await store.moveAttempt(begun, 'checking');
+    const attempt = await store.moveAttempt(begun, 'waiting');
+    const { sendToAnotherSandbox } = await import('../../functions/execution/recovery.ts');
+    const second = await sendToAnotherSandbox(attempt);
     expect(second.run).toBe(2);
-    await expect(store.moveAttempt(attempt, 'running')).rejects.toThrow(/condition/i);
-    await expect(store.sendToAnotherSandbox(attempt)).rejects.toThrow(/condition/i);
+    const late = await lifecycle.moveAttempt(
+      work,
+      attempt,
+      'running',
+      () => ({}),
+      () => [],
+    );
+    expect(late).toMatchObject({ ours: false, record: { status: 'waiting', run: 2 } });
+    expect(await sendToAnotherSandbox(attempt)).toEqual(second);
   });
 
   test('a warm sandbox is claimed once', async () => {
     const { planSandbox } = await import('../../functions/sandbox/sandboxes.ts');
     const { sandbox_id } = await planSandbox();
-    await expect(store.claimSandbox(sandbox_id, 'early')).rejects.toThrow(/condition/i);
+    expect(await store.claimSandbox(sandbox_id, 'early')).toBe(false);
     await store.setSandboxReady(sandbox_id, { isolation: {}, packages: [] });
-    const claims = await Promise.allSettled(
+    const claims = await Promise.all(
       Array.from({ length: 5 }, (_, index) => store.claimSandbox(sandbox_id, `claimant ${index}`)),
     );
-    expect(claims.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(claims.filter((isDone) => isDone)).toHaveLength(1);
     expect((await store.listWarmSandboxes()).map((warm) => warm.sandbox_id)).not.toContain(sandbox_id);
   });
 });
@@ -274,8 +297,8 @@ describe('the counters', () => {
       const begun = await counting(async () => {
         const changes = { execution_id: `counted-${when}` };
         await expect(newExecution(changes)).rejects.toThrow('killed');
-        await newExecution(changes).catch(() => undefined);
-        await newExecution(changes).catch(() => undefined);
+        await newExecution(changes);
+        await newExecution(changes);
       });
       stop();
       expect(begun).toEqual({ started: 1, timed: false });
@@ -285,7 +308,7 @@ describe('the counters', () => {
   test.each(['before', 'after'] as const)(
     'count and tell an end once, though its function dies %s the write and it is done again and again',
     async (when) => {
-      const [execution, attempt] = await runningWithAttempt();
+      const [{ execution }, attempt] = await runningWithAttempt();
       const { execution_id } = execution;
       await store.moveAttempt(attempt, 'failed', {
         finished_at: later(attempt.started_at),
@@ -308,7 +331,9 @@ describe('the counters', () => {
         timed: true,
       });
       expect(await store.getExecution(execution_id)).toMatchObject({ status: 'failed' });
-      expect(await store.listEvents(execution_id, 0)).toMatchObject([
+      const events = await store.listEvents(execution_id, 0);
+      expect(events).toMatchObject([
+        { type: 'attempt.started' },
         { type: 'execution.finished', execution: { status: 'failed' } },
       ]);
     },
@@ -406,8 +431,9 @@ describe('the mailbox is untrusted', () => {
 });
 
 test("an Idempotency-Key cannot run into another owner's, whatever the owners are called", async () => {
-  await store.claimIdempotencyKey('a', 'b#c', 'execution-of-a', 'same');
-  expect(await store.claimIdempotencyKey('a#b', 'c', 'execution-of-a#b', 'same')).toMatchObject({
+  const claim = (execution_id: string) => ({ execution_id, fingerprint: 'same' });
+  await store.claimIdempotencyKey('a', 'b#c', claim('execution-of-a'));
+  expect(await store.claimIdempotencyKey('a#b', 'c', claim('execution-of-a#b'))).toMatchObject({
     execution_id: 'execution-of-a#b',
   });
 });

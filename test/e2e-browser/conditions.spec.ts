@@ -131,7 +131,7 @@ describe.skipIf(!findChromium())('the page under other conditions', () => {
   test('a key is asked for, tried and kept', async () => {
     const { handler: authorize } = await import('../../functions/api/authorizer.ts');
     const { makeKey } = await import('../../functions/callers/keys.ts');
-    const { setKeyRevoked } = await import('../../functions/service/store.ts');
+    const { setKeyRevoked } = await import('../support/store.ts');
     const [first, second] = [await makeKey('local', 'first'), await makeKey('local', 'second')];
     /** What API Gateway does: no key and a key that the authorizer refuses get answers of its own. */
     const withKeys = async (page: Page) => {

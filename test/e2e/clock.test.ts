@@ -58,7 +58,7 @@ test('an event that is not as events are goes out as it is, and a time below zer
   product.model.replyTo('Odd records', python('print(1)'));
   const { execution_id, sequence } = await product.run({ prompt: 'Odd records' });
   const { dynamodb } = await import('../../functions/service/aws.ts');
-  const { listEvents } = await import('../../functions/service/store.ts');
+  const { listEvents } = await import('../support/store.ts');
   const finished = (await listEvents(execution_id, 0)).at(-1);
   const put = (event: { sequence: number; [field: string]: unknown }) =>
     dynamodb.send(

@@ -106,7 +106,7 @@ async function eventsOf({ execution_id }: Execution) {
 
 /** All that could still arrive of an execution that has ended: each message goes to the real handler. */
 async function sendLateMessages({ execution_id }: Execution) {
-  const { getExecution } = await import('../../functions/service/store.ts');
+  const { getExecution } = await import('../support/store.ts');
   const { handler: collect } = await import('../../functions/triggers/collect-result.ts');
   const { handler: stateChange } = await import('../../functions/triggers/sandbox-state-change.ts');
   const { handler: recover } = await import('../../functions/states/recover-run.ts');

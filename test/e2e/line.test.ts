@@ -9,11 +9,11 @@ const AT_ONCE = 3;
 const QUEUED = 17;
 
 let product: Product;
-let store: typeof import('../../functions/service/store.ts');
+let store: typeof import('../support/store.ts');
 
 beforeAll(async () => {
   product = await startProduct({ executionsAtOnce: AT_ONCE, queuedExecutions: QUEUED });
-  store = await import('../../functions/service/store.ts');
+  store = await import('../support/store.ts');
 });
 afterAll(() => product.close());
 

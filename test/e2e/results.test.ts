@@ -228,9 +228,9 @@ describe('the contract', () => {
 
   test('a result with bad files loses those, with a word, and no more', async () => {
     const { takeResult } = await import('../../functions/execution/collect.ts');
-    const { openExecution, nextAttempt } = await import('../../functions/execution/lifecycle.ts');
+    const { nextAttempt } = await import('../../functions/execution/lifecycle.ts');
     const { artifactKey, jobId, resultKey } = await import('../../functions/sandbox/mailbox.ts');
-    const store = await import('../../functions/service/store.ts');
+    const store = await import('../support/store.ts');
     const { body } = await product.call<{ executions: { execution_id: string }[] }>(
       'GET',
       '/api/executions?limit=1',
@@ -245,11 +245,11 @@ describe('the contract', () => {
       attempts: 0,
       finished_at: null,
     });
-    const execution = await openExecution('forged');
-    const begun = execution && (await nextAttempt(execution));
-    if (!execution || !begun) throw new Error('no attempt');
-    await store.moveAttempt(begun, 'checking');
-    const waiting = await store.moveAttempt(begun, 'waiting', { sandbox_id: 'box' });
+    const work = await store.openWork('forged');
+    const begun = work && (await nextAttempt(work));
+    if (!begun) throw new Error('no attempt');
+    await store.moveAttempt(begun.attempt, 'checking');
+    const waiting = await store.moveAttempt(begun.attempt, 'waiting', { sandbox_id: 'box' });
     const put = (Key: string, Body: string) =>
       new S3Client().send(new PutObjectCommand({ Bucket: bucket(), Key, Body }));
     const file = (name: unknown, content_type: unknown = 'text/plain') => ({ name, size: 1, content_type });
@@ -280,7 +280,7 @@ describe('the contract', () => {
       news: 1,
     };
     await put(resultKey('box', jobId(waiting)), JSON.stringify(result));
-    expect(await takeResult(execution, waiting)).toMatchObject({ next: 'finish' });
+    expect(await takeResult(work, waiting)).toMatchObject({ next: 'finish' });
     const { results } = await product.get('forged');
     expect(results[0]).toMatchObject({ status: 'succeeded', output: 'half \ufffd' });
     expect(results[0]?.artifacts).toEqual([{ name: 'good.txt', size: 7, content_type: 'text/plain' }]);

@@ -186,7 +186,7 @@ describe('is refused', () => {
   });
 
   test('of another caller, which may not even be known to be there', async () => {
-    const { createExecution, getExecution } = await import('../../functions/service/store.ts');
+    const { createExecution, getExecution } = await import('../support/store.ts');
     product.model.replyTo('Mine', REFUSED);
     const { execution_id } = await product.run({ prompt: 'Mine' });
     const mine = await getExecution(execution_id);

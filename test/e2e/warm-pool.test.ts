@@ -7,7 +7,7 @@ import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
 
 let product: Product;
-let store: typeof import('../../functions/service/store.ts');
+let store: typeof import('../support/store.ts');
 
 /** What RunTask is to fail with. */
 let refusal: AwsError | undefined;
@@ -22,7 +22,7 @@ beforeAll(async () => {
       return startDelay;
     },
   });
-  store = await import('../../functions/service/store.ts');
+  store = await import('../support/store.ts');
 });
 afterAll(() => product.close());
 

@@ -157,6 +157,37 @@ describe('updates', () => {
     expect(await read('update')).toEqual(Attributes);
   });
 
+  test('texts are put into sets and taken out of them, and no set is empty', async () => {
+    const added = await change('sets', 'ADD texts :some', { ':some': new Set(['a', 'b']) });
+    expect(added.Attributes?.texts).toEqual(new Set(['a', 'b']));
+    await change('sets', 'ADD texts :some', { ':some': new Set(['c', 'b']) });
+    expect((await read('sets'))?.texts).toEqual(new Set(['a', 'b', 'c']));
+    const taken = await change('sets', 'DELETE texts :some', { ':some': new Set(['a', 'z']) });
+    expect(taken.Attributes?.texts).toEqual(new Set(['b', 'c']));
+    const emptied = await change('sets', 'DELETE texts :all', { ':all': new Set(['c', 'b']) });
+    expect(emptied.Attributes).toEqual({ pk: 'sets', sk: '1' });
+    await expect(change('sets', 'ADD texts :text SET a = :text', { ':text': 'a' })).rejects.toThrow(
+      /not supported/,
+    );
+  });
+
+  test('sets are equal in any order', async () => {
+    await put({ pk: 'equal', sk: '1', texts: new Set(['a', 'b']) });
+    const set = (condition: Set<string>) =>
+      documents.send(
+        new UpdateCommand({
+          TableName,
+          Key: { pk: 'equal', sk: '1' },
+          UpdateExpression: 'SET a = :one',
+          ConditionExpression: 'texts = :texts',
+          ExpressionAttributeValues: { ':one': 1, ':texts': condition },
+        }),
+      );
+    await set(new Set(['b', 'a']));
+    await expect(set(new Set(['a']))).rejects.toThrow(/conditional/);
+    await expect(set(new Set(['a', 'c']))).rejects.toThrow(/conditional/);
+  });
+
   test('an update makes the item that is missing', async () => {
     const { Attributes } = await change('made', 'ADD hits :minus', { ':minus': -1.5 });
     expect(Attributes).toEqual({ pk: 'made', sk: '1', hits: -1.5 });
@@ -170,7 +201,7 @@ describe('updates', () => {
     ['SET pk = :v', /part of the key/],
     ['SET a = list_append(a, :v)', /list_append is not supported here/],
     ['SET a[0] = :v', /element of a list is not supported here/],
-    ['DELETE a :v', /DELETE is not supported here/],
+    ['DELETE a :v', /incorrect data type/],
     ['ADD a :v', /ADD of a value of type S is not supported here/],
     ['SET a = :w', /not defined; attribute value: :w/],
     ['SET #a = :v', /not defined; attribute name: #a/],
@@ -342,8 +373,8 @@ test('what is not supported is refused by its name', async () => {
     name: 'ValidationException',
     message: expect.stringContaining('AttributeUpdates'),
   });
-  await expect(put({ pk: 'set', sk: '1', set: new Set(['a']) })).rejects.toMatchObject({
-    message: expect.stringMatching(/types S, N, B, BOOL, NULL, L and M/),
+  await expect(put({ pk: 'set', sk: '1', set: new Set([1]) })).rejects.toMatchObject({
+    message: expect.stringMatching(/types S, N, B, BOOL, NULL, SS, L and M/),
   });
   await expect(put({ pk: '', sk: '1' })).rejects.toMatchObject({
     message: expect.stringContaining('empty string'),

@@ -45,7 +45,7 @@ afterAll(() => product.close());
 
 it('counts with what an execution really asks for', async () => {
   const { callsOf, sum, UsageMeter } = await import('../bench/usage.ts');
-  const { getExecution } = await import('../../functions/service/store.ts');
+  const { getExecution } = await import('../support/store.ts');
   const meter = await UsageMeter.start();
   // A text costs by its length, so these are as long as programs are.
   const program = (line: string) => python(`${'# some line of a program\n'.repeat(25)}${line}`);

@@ -7,12 +7,12 @@ import { type Product, startProduct } from '../support/product.ts';
 type Key = { pk: string; sk: string };
 
 let product: Product;
-let store: typeof import('../../functions/service/store.ts');
+let store: typeof import('../support/store.ts');
 let items: DynamoDBDocumentClient;
 
 beforeAll(async () => {
   product = await startProduct();
-  store = await import('../../functions/service/store.ts');
+  store = await import('../support/store.ts');
   items = DynamoDBDocumentClient.from(new DynamoDBClient());
 });
 afterAll(() => product.close());
@@ -60,7 +60,7 @@ test('what has expired is not seen, there or not, and gives way to what is new',
   expect((await store.listExecutions('somebody', 10, null)).executions).toEqual([]);
 
   const claim = (fingerprint: string) =>
-    store.claimIdempotencyKey('me', 'once', `for-${fingerprint}`, fingerprint);
+    store.claimIdempotencyKey('me', 'once', { execution_id: `for-${fingerprint}`, fingerprint });
   expect(await claim('first')).toMatchObject({ fingerprint: 'first' });
   expect(await claim('second')).toMatchObject({ fingerprint: 'first' });
   await expire({ pk: 'IDEMPOTENCY#me#once', sk: 'IDEMPOTENCY' });

@@ -35,7 +35,7 @@ afterAll(() => product.close());
 
 test('every answer is of a form of which there is an example', async () => {
   const { loseSandbox } = await import('../../functions/sandbox/sandboxes.ts');
-  const { getExecution } = await import('../../functions/service/store.ts');
+  const { getExecution } = await import('../support/store.ts');
   const run = (prompt: string, ...replies: Parameters<typeof product.model.replyTo>[1][]) => {
     product.model.replyTo(prompt, ...replies);
     return product.run({ prompt, max_retries: replies.length });

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { DescribeTasksCommand } from '@aws-sdk/client-ecs';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { AttemptRecord, ExecutionRecord } from '../../functions/execution/records.ts';
 import type { StoredText } from '../../functions/execution/texts.ts';
-import type { AttemptRecord, ExecutionRecord } from '../../functions/service/store.ts';
 import { python } from '../support/model-server.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { asFunction } from '../support/record-calls.ts';
@@ -13,11 +13,11 @@ import { runResult } from '../support/run-result.ts';
 type Handler = (event: never, context: never) => Promise<unknown>;
 
 let product: Product;
-let store: typeof import('../../functions/service/store.ts');
+let store: typeof import('../support/store.ts');
 
 beforeAll(async () => {
   product = await startProduct();
-  store = await import('../../functions/service/store.ts');
+  store = await import('../support/store.ts');
 });
 afterAll(() => product.close());
 
@@ -39,7 +39,7 @@ async function waitingWithResult(
   output: string,
   code: StoredText = { text: 'print(1)' },
 ): Promise<[ExecutionRecord, AttemptRecord]> {
-  const { nextAttempt, openExecution } = await import('../../functions/execution/lifecycle.ts');
+  const { nextAttempt } = await import('../../functions/execution/lifecycle.ts');
   number += 1;
   const id = `recovery-${number}`;
   const sandbox_id = `sandbox-recovery-${number}`;
@@ -62,10 +62,9 @@ async function waitingWithResult(
     ticket: 't',
     usage: null,
   });
-  const running = await openExecution(id);
-  if (!running) throw new Error('not running');
-  const attempt = await nextAttempt(running);
-  if (!attempt) throw new Error('no attempt');
+  const work = await store.openWork(id);
+  const current = work && (await nextAttempt(work));
+  if (!current) throw new Error('no attempt');
   await store.createSandbox({
     sandbox_id,
     execution_id: id,
@@ -74,8 +73,8 @@ async function waitingWithResult(
     expires_at: now,
     start_tries: 0,
   });
-  await store.assignSandbox(id, sandbox_id, undefined);
-  const checking = await store.moveAttempt(attempt, 'checking', { code });
+  await store.assignSandbox(work.execution, sandbox_id);
+  const checking = await store.moveAttempt(current.attempt, 'checking', { code });
   await upload(`mailbox/${sandbox_id}/results/${id}_1-1.json`, runResult(`${id}_1-1`, { output }));
   const execution = await store.getExecution(id);
   if (!execution) throw new Error('no execution');
@@ -85,7 +84,7 @@ async function waitingWithResult(
 test('RunCode takes a result that is there already', async () => {
   const [{ execution_id, sandbox_id = '' }, attempt] = await waitingWithResult('x'.repeat(20_000));
   const waiting = await store.moveAttempt(attempt, 'waiting');
-  await store.setTaskToken(waiting, sandbox_id, 'of a life before that');
+  await store.changeAttempt(waiting, { sandbox_id: sandbox_id, task_token: 'of a life before that' });
   await call('run-code', { execution_id, attempt: 1, task_token: 'of an earlier life' });
   expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'succeeded' });
 });
@@ -93,9 +92,13 @@ test('RunCode takes a result that is there already', async () => {
 /** The same, of whose sandbox is known that it is ready. */
 async function readyWithResult(code?: StoredText) {
   const [execution, attempt] = await waitingWithResult('done', code);
-  await store.setSandboxReady(execution.sandbox_id ?? '', { isolation: {}, packages: [] });
+  const { execution_id, sandbox_id = '' } = execution;
+  const feed = await store.Feed.open(execution_id);
+  const ready = store.sandboxReady(sandbox_id, { isolation: {}, packages: [] });
+  await feed.publish([{ type: 'sandbox.ready', isolation: {} }], [ready], { ready_sandbox: sandbox_id });
   return { ...execution, attempt };
 }
+const BEGUN = ['attempt.started', 'sandbox.ready'];
 const typesOf = async (id: string) => (await store.listEvents(id, 0)).map(({ type }) => type);
 const uploaded = ({ execution_id, sandbox_id }: ExecutionRecord) => ({
   Records: [{ s3: { object: { key: `mailbox/${sandbox_id}/results/${execution_id}_1-1.json` } } }],
@@ -106,37 +109,57 @@ describe('RunCode', () => {
     const { execution_id } = await readyWithResult();
     await call('run-code', { execution_id, attempt: 1, task_token: 'nobody waits' });
     expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'succeeded' });
-    expect(await typesOf(execution_id)).toEqual(['check.passed', 'run.started', 'attempt.finished']);
+    expect(await typesOf(execution_id)).toEqual([...BEGUN, 'check.passed', 'attempt.finished']);
   });
 
   test('and CollectResult at once take a result in once', async () => {
     const execution = await readyWithResult();
     const { execution_id, sandbox_id = '' } = execution;
-    const waiting = await store.moveAttempt(execution.attempt, 'waiting', {
-      sandbox_id,
-      task_token: 'nobody waits',
-    });
-    const { lookForResult } = await import('../../functions/execution/collect.ts');
+    await store.moveAttempt(execution.attempt, 'waiting', { sandbox_id, task_token: 'nobody waits' });
     await Promise.all([
-      asFunction('states/run-code', () => lookForResult(execution, waiting)),
+      call('run-code', { execution_id, attempt: 1, task_token: 'of another life' }),
       call('collect-result', uploaded(execution)),
       call('collect-result', uploaded(execution)),
     ]);
     expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'succeeded' });
-    expect((await typesOf(execution_id)).sort()).toEqual(['attempt.finished', 'run.started']);
+    expect(await typesOf(execution_id)).toEqual([...BEGUN, 'attempt.finished']);
   });
 
-  test('and CollectResult leave a result alone that has been taken in', async () => {
+  test('is left to look while it surely does, and CollectResult answers until the workflow has gone on', async () => {
     const execution = await readyWithResult();
     const { execution_id, sandbox_id } = execution;
-    const { endAttempt, endExecution } = await import('../../functions/execution/lifecycle.ts');
-    const waiting = await store.moveAttempt(execution.attempt, 'waiting', { sandbox_id, task_token: 'x' });
-    await endAttempt(execution, waiting, 'succeeded');
+    const { stepFunctions } = await import('../../functions/service/aws.ts');
+    const answers: unknown[] = [];
+    stepFunctions.middlewareStack.add(
+      (next) => (args) => {
+        answers.push(args.input);
+        return next(args);
+      },
+      { step: 'initialize', name: 'answers' },
+    );
+    const looked_for_until = Date.now() + 5_000;
+    const waiting = { sandbox_id, task_token: 'token', looked_for_until };
+    const attempt = await store.moveAttempt(execution.attempt, 'waiting', waiting);
     await call('collect-result', uploaded(execution));
-    expect(await typesOf(execution_id)).toEqual(['attempt.finished']);
+    expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'waiting' });
+    expect(answers).toEqual([]);
+
+    await store.changeAttempt(attempt, { looked_for_until: Date.now() });
+    await call('collect-result', uploaded(execution));
+    // It may have died before the answer.
+    await call('collect-result', uploaded(execution));
+    const output = JSON.stringify({ execution_id, attempt: 1, next: 'finish' });
+    expect(answers).toEqual([
+      { taskToken: 'token', output },
+      { taskToken: 'token', output },
+    ]);
+    expect(await typesOf(execution_id)).toEqual([...BEGUN, 'attempt.finished']);
+    const { endExecution } = await import('../../functions/execution/lifecycle.ts');
     await endExecution(execution_id);
     await call('collect-result', uploaded(execution));
-    expect(await typesOf(execution_id)).toEqual(['attempt.finished', 'execution.finished']);
+    stepFunctions.middlewareStack.remove('answers');
+    expect(answers).toHaveLength(2);
+    expect(await typesOf(execution_id)).toEqual([...BEGUN, 'attempt.finished', 'execution.finished']);
   });
 
   test('runs no program whose text is lost', async () => {
@@ -174,7 +197,7 @@ test('a sandbox that goes while the model writes is replaced, and no run is lost
 test('RecoverRun takes a result that came late', async () => {
   const [{ execution_id, sandbox_id = '' }, attempt] = await waitingWithResult('y'.repeat(20_000));
   const waiting = await store.moveAttempt(attempt, 'waiting');
-  await store.setTaskToken(waiting, sandbox_id, 'timed out');
+  await store.changeAttempt(waiting, { sandbox_id: sandbox_id, task_token: 'timed out' });
   const failure = { Error: 'States.Timeout' };
   expect(await call('recover-run', { execution_id, attempt: 1, failure })).toMatchObject({ next: 'finish' });
   expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'succeeded', run: 1 });
@@ -200,7 +223,7 @@ test('RecoverRun gives up where sandboxes are lost before a program runs, in wor
       expires_at: now,
       start_tries: 0,
     });
-    await store.setTaskToken(attempt, sandbox_id, 'token');
+    await store.changeAttempt(attempt, { sandbox_id: sandbox_id, task_token: 'token' });
     await store.setSandboxStopped(sandbox_id, { withdrawn });
     await call('recover-run', { execution_id, attempt: 1, failure });
     attempt = (await store.getAttempt(execution_id, 1)) ?? attempt;

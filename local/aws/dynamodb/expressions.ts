@@ -3,10 +3,10 @@
  *
  *   condition   a = :v · <> < <= > >= · BETWEEN … AND … · IN (…) · AND OR NOT ( ) · attribute_exists(a)
  *               attribute_not_exists(a) · begins_with(a, :v) · contains(a, :v) · size(a)
- *   update      SET a = :v, b = b + :n, c = if_not_exists(c, :v) REMOVE d ADD e :n
+ *   update      SET a = :v, b = b + :n, c = if_not_exists(c, :v) REMOVE d ADD e :n, f :set DELETE f :set
  *   projection  a, #b, c.d
  *
- * Paths lead through maps (`a.#b`). Elements of lists, sets, `attribute_type` and `list_append` are refused by name:
+ * Paths lead through maps (`a.#b`). Elements of lists, `attribute_type` and `list_append` are refused by name:
  * nothing here uses them. What DynamoDB refuses is refused too: reserved words, names and values that are missing or not used.
  * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html
  */
@@ -17,8 +17,10 @@ import {
   compare,
   equal,
   type Item,
+  increase,
   invalid,
   sizeOfValue,
+  takeOut,
   typeOf,
 } from './values.ts';
 
@@ -203,6 +205,7 @@ class Parser {
         if (!value || !part) return false;
         if ('S' in value && 'S' in part)
           return name === 'contains' ? value.S.includes(part.S) : value.S.startsWith(part.S);
+        if (name === 'contains' && 'SS' in value && 'S' in part) return value.SS.includes(part.S);
         return name === 'contains' && 'L' in value && value.L.some((one) => equal(one, part));
       };
     }
@@ -331,10 +334,20 @@ class Parser {
         this.list(() => {
           const path = target();
           const amount = this.#placeholders.value(this.#next());
-          if (!('N' in amount)) throw this.#notSupported(`ADD of a value of type ${typeOf(amount)[0]}`);
-          changes.push((before, item) => write(item, path, add(read(before, path) ?? { N: '0' }, amount)));
+          if (!('N' in amount || 'SS' in amount))
+            throw this.#notSupported(`ADD of a value of type ${typeOf(amount)[0]}`);
+          changes.push((before, item) => write(item, path, increase(read(before, path), amount)));
         });
-      else throw clause === 'DELETE' ? this.#notSupported('DELETE') : this.#syntaxError(clause);
+      else if (clause === 'DELETE')
+        this.list(() => {
+          const path = target();
+          const texts = this.#placeholders.value(this.#next());
+          changes.push((before, item) => {
+            const rest = takeOut(read(before, path), texts);
+            return rest ? write(item, path, rest) : without(item, path);
+          });
+        });
+      else throw this.#syntaxError(clause);
     }
     return { apply: (before) => changes.reduce((item, change) => change(before, item), before), paths };
   }
@@ -472,6 +485,7 @@ function without(item: Item, path: Path): Item {
 /** What `size()` gives: characters, bytes or elements. */
 function countOf(value: AttributeValue): number {
   if ('S' in value) return value.S.length;
+  if ('SS' in value) return value.SS.length;
   if ('L' in value) return value.L.length;
   if ('M' in value) return Object.keys(value.M).length;
   return sizeOfValue(value);

@@ -2,7 +2,7 @@
  * DynamoDB over its JSON protocol, on the local database: the operations and the parameters that code here uses. Whatever
  * else a request holds is refused by name, so that nothing runs here of which a part was silently left out.
  *
- * Left out on purpose: batches, sets, capacity, streams, backups, parallel scans, key types other than S, and the
+ * Left out on purpose: batches, sets but those of texts, capacity, streams, backups, parallel scans, key types other than S, and the
  * parameters from before expressions.
  */
 import * as z from 'zod';

@@ -2,13 +2,14 @@
 import * as z from 'zod';
 import { AwsError } from '../http.ts';
 
-/** https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html, without the sets */
+/** https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html, of the sets those of texts */
 export type AttributeValue =
   | { S: string }
   | { N: string }
   | { B: string }
   | { BOOL: boolean }
   | { NULL: true }
+  | { SS: string[] }
   | { L: AttributeValue[] }
   | { M: Item };
 export type Item = { [name: string]: AttributeValue };
@@ -33,6 +34,8 @@ function isAttributeValue(value: unknown): value is AttributeValue {
       return typeof content === 'boolean';
     case 'NULL':
       return content === true;
+    case 'SS':
+      return isTextSet(content);
     case 'L':
       return Array.isArray(content) && content.every(isAttributeValue);
     case 'M':
@@ -42,6 +45,13 @@ function isAttributeValue(value: unknown): value is AttributeValue {
   }
 }
 
+/** As DynamoDB has it: not empty, and no text twice. */
+const isTextSet = (content: unknown): content is string[] =>
+  Array.isArray(content) &&
+  content.length > 0 &&
+  content.every((text) => typeof text === 'string') &&
+  new Set(content).size === content.length;
+
 const isItem = (item: unknown): item is Item =>
   typeof item === 'object' &&
   item !== null &&
@@ -50,7 +60,7 @@ const isItem = (item: unknown): item is Item =>
 
 export const itemSchema = z.custom<Item>(
   isItem,
-  'is not a map of attribute values of the types S, N, B, BOOL, NULL, L and M',
+  'is not a map of attribute values of the types S, N, B, BOOL, NULL, SS, L and M',
 );
 
 /** The type of a value, such as `S`, and what it holds. */
@@ -62,6 +72,8 @@ export function typeOf(value: AttributeValue): [type: string, content: unknown] 
 
 export function equal(left: AttributeValue, right: AttributeValue): boolean {
   if ('N' in left && 'N' in right) return Number(left.N) === Number(right.N);
+  if ('SS' in left && 'SS' in right)
+    return left.SS.length === right.SS.length && left.SS.every((text) => right.SS.includes(text));
   if ('L' in left && 'L' in right)
     return (
       left.L.length === right.L.length &&
@@ -101,6 +113,20 @@ export function add(left: AttributeValue, right: AttributeValue, sign: 1 | -1 = 
   return { N: String(Number(left.N) + sign * Number(right.N)) };
 }
 
+/** A number increased, or a set with more texts in it. */
+export function increase(left: AttributeValue | undefined, by: AttributeValue): AttributeValue {
+  if ('SS' in by && (!left || 'SS' in left)) return { SS: [...new Set([...(left?.SS ?? []), ...by.SS])] };
+  return add(left ?? { N: '0' }, by);
+}
+
+/** A set with some texts taken out of it; undefined if none are left: there is no empty set. */
+export function takeOut(left: AttributeValue | undefined, texts: AttributeValue): AttributeValue | undefined {
+  if (!('SS' in texts) || (left && !('SS' in left)))
+    throw invalid('An operand in the update expression has an incorrect data type');
+  const rest = left?.SS.filter((text) => !texts.SS.includes(text)) ?? [];
+  return rest.length > 0 ? { SS: rest } : undefined;
+}
+
 /** bytes, about as DynamoDB counts them: names and contents */
 export function sizeOf(item: Item): number {
   let size = 0;
@@ -112,6 +138,7 @@ export function sizeOfValue(value: AttributeValue): number {
   if ('S' in value) return Buffer.byteLength(value.S);
   if ('B' in value) return Buffer.byteLength(value.B, 'base64');
   if ('N' in value) return Math.ceil(value.N.length / 2) + 1;
+  if ('SS' in value) return value.SS.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   if ('L' in value) return value.L.reduce((sum, one) => sum + sizeOfValue(one) + 1, 3);
   if ('M' in value) return 3 + Object.keys(value.M).length + sizeOf(value.M);
   return 1;
