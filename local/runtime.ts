@@ -16,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { InvokeStore, InvokeStoreBase } from '@aws/lambda-invoke-store';
 import type { APIGatewayProxyResultV2, Handler } from 'aws-lambda';
 import { type Route, routes } from '../functions/api/routes.ts';
+import { isOwnStop } from '../functions/sandbox/own-stops.ts';
 import { UPLOAD_EVENTS } from '../functions/sandbox/upload-events.ts';
 import { config, DEMO_MODEL } from '../functions/service/config.ts';
 import { ConfigurationError } from '../functions/service/errors.ts';
@@ -143,6 +144,7 @@ export async function startRuntime(settings: Settings, options: RuntimeOptions =
         await invoke(functionArn('collect-result'), event);
       },
       onTaskStateChange: async (event) => {
+        if (isOwnStop(event.detail.stoppedReason)) return;
         await invoke(functionArn('sandbox-state-change'), event);
       },
       onWorkflowFailure: async (event) => {

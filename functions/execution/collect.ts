@@ -25,9 +25,10 @@ import { writeTogether } from '../service/items.ts';
 import { logger } from '../service/logger.ts';
 import { measure } from '../service/metrics.ts';
 import type { Artifact, SkippedArtifact } from './execution.ts';
-import { endAttempt, moveAttempt, type NextStep, type Outcome, stepAfter } from './lifecycle.ts';
-import { type AttemptRecord, getAttempt, openWork, type Work } from './records.ts';
+import { endAttempt, moveAttempt, type NextStep, stepAfter } from './lifecycle.ts';
+import { type AttemptChange, type AttemptRecord, getAttempt, openWork, type Work } from './records.ts';
 import { isLookedFor } from './result-patience.ts';
+import { outputKey, storeText } from './texts.ts';
 import { loseTask, succeedTask } from './workflow.ts';
 
 /** Takes in one upload. @throws MalformedUpload for what no sandbox of ours sends. */
@@ -110,7 +111,8 @@ async function collectResult(attempt: AttemptRecord): Promise<void> {
 /** How a run ended and what came of it. */
 export interface RunResult {
   to: 'succeeded' | 'failed';
-  outcome: Outcome;
+  outcome: AttemptChange;
+  output: string;
 }
 
 /**
@@ -119,8 +121,22 @@ export interface RunResult {
  */
 export async function takeResult(work: Work, attempt: AttemptRecord): Promise<NextStep | null> {
   const result = await readResult(attempt);
-  if (!result) return null;
-  const { ours, record } = await endAttempt(work, attempt, result.to, result.outcome);
+  return result && endWithResult(work, attempt, result);
+}
+
+/** Gives null if another was first. `answered`: by whoever calls, so that nobody else has to. */
+export async function endWithResult(
+  work: Work,
+  attempt: AttemptRecord,
+  { to, outcome, output }: RunResult,
+  { answered = false } = {},
+): Promise<NextStep | null> {
+  const change: AttemptChange = {
+    ...outcome,
+    output: await storeText(outputKey(attempt.execution_id, attempt.attempt), output),
+    ...(answered && { task_token: undefined }),
+  };
+  const { ours, record } = await endAttempt(work, attempt, to, change, { output });
   return ours ? stepAfter(work.execution, record) : null;
 }
 
@@ -140,8 +156,8 @@ export async function readResult(attempt: AttemptRecord): Promise<RunResult | nu
   }
   return {
     to: result.success ? 'succeeded' : 'failed',
+    output: result.output,
     outcome: {
-      output: result.output,
       output_truncated: result.output_truncated,
       error: result.success ? null : (result.error ?? 'The program failed without a message.'),
       error_category: result.success ? null : (result.error_category ?? 'exception'),

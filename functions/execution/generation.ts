@@ -16,14 +16,19 @@ import {
   attemptStarted,
   type CurrentAttempt,
   endAttempt,
-  finish,
+  finishStep,
   moveAttempt,
   type NextStep,
   nextAttempt,
-  type Outcome,
   stepAfter,
 } from './lifecycle.ts';
-import { type AttemptRecord, type ExecutionRecord, openWork, type Work } from './records.ts';
+import {
+  type AttemptChange,
+  type AttemptRecord,
+  type ExecutionRecord,
+  openWork,
+  type Work,
+} from './records.ts';
 import { codeKey, readText, type StoredText, storeText } from './texts.ts';
 import { forEvent } from './views.ts';
 
@@ -48,10 +53,10 @@ export interface Generated extends NextStep {
 export async function generateAttempt(id: string): Promise<Generated | NextStep> {
   const work = await openWork(id);
   const current = work && (await nextAttempt(work));
-  if (!work || !current) return finish(id, work?.execution.attempts);
+  if (!work || !current) return finishStep(id, work?.execution.attempts);
   const { execution } = work;
   const attempt = current.attempt.status === 'generating' ? await generate(work, current) : current.attempt;
-  if (!attempt) return finish(id, current.attempt.attempt);
+  if (!attempt) return finishStep(id, current.attempt.attempt);
   const step = stepAfter(execution, attempt);
   return {
     ...step,
@@ -81,7 +86,7 @@ async function generate(work: Work, current: CurrentAttempt): Promise<AttemptRec
     );
   }, CANCEL_CHECK_INTERVAL);
   let deltas = deltaPublisher(feed, attempt);
-  const fail = async (outcome: Outcome) =>
+  const fail = async (outcome: AttemptChange) =>
     (await endAttempt(work, attempt, 'failed', outcome)).record ?? null;
   try {
     const { text, finishReason, usage } = await generateMetered(execution.owner, {

@@ -19,7 +19,7 @@
  *   the child's result is uploaded to the mailbox                              [sandbox-image/sandbox/supervisor.py]
  *     RunCode looks for it, for a few seconds                                  [run.ts: runAttempt]
  *     or, of a longer run, CollectResult is told by S3 and reads it            [collect.ts: collect]
- *       it is read, checked, its files are looked for: an outcome              [collect.ts: takeResult]
+ *       it is read, checked, its files are looked for: an outcome              [collect.ts: readResult]
  *         the attempt ends with the outcome, in one write with its event       [endAttempt here]
  *           who follows is sent the event                                      [events/feed.ts: publish]
  *         what is next is known from the attempt's record                      [stepAfter here]
@@ -52,7 +52,6 @@ import {
   readWork,
   type Work,
 } from './records.ts';
-import { outputKey, storeText } from './texts.ts';
 import { attemptFinished, toSummary } from './views.ts';
 import { startWorkflow, stopWorkflow } from './workflow.ts';
 
@@ -147,23 +146,22 @@ export async function moveAttempt(
   return { ours: false, record: current };
 }
 
-/** What comes of an attempt, as its record has it, but for the output. */
-export type Outcome = Omit<Partial<AttemptRecord>, 'output'> & { output?: string };
+/** What the events of an attempt's end tell beside its record. */
+interface Telling {
+  /** The whole output, where it is at hand: the record may only say where it is. */
+  output?: string;
+  /** What ended the attempt, where there is an event of it. */
+  because?: EventData;
+}
 
-/**
- * Ends an attempt with what came of it, unless it has ended or has gone to another sandbox. `because`: the event of what
- * ended it, if there is one.
- */
+/** Ends an attempt with what came of it, unless it has ended or has gone to another sandbox. */
 export async function endAttempt(
   work: Work,
   attempt: AttemptRecord,
   to: 'succeeded' | 'failed' | 'cancelled',
-  { output, ...outcome }: Outcome = {},
-  because: EventData[] = [],
+  outcome: AttemptChange = {},
+  { output, because }: Telling = {},
 ): Promise<Written<AttemptRecord>> {
-  const { execution } = work;
-  const key = outputKey(attempt.execution_id, attempt.attempt);
-  const stored = output === undefined ? {} : { output: await storeText(key, output) };
   const ended = await moveAttempt(
     work,
     attempt,
@@ -172,9 +170,9 @@ export async function endAttempt(
       const { started_at, generated_at, checked_at, execution_time } = { ...current, ...outcome };
       const run_started_at = current.run_started_at ?? beginOfRun(checked_at, execution_time);
       const finished_at = nowAfter(started_at, generated_at, checked_at, run_started_at);
-      return { ...outcome, ...stored, run_started_at, finished_at };
+      return { ...outcome, run_started_at, finished_at };
     },
-    (after) => [...because, attemptFinished(execution, after, output)],
+    (after) => [...(because ? [because] : []), attemptFinished(work.execution, after, output)],
   );
   if (ended.ours) measureAttempt(ended.record);
   return ended;
@@ -209,7 +207,7 @@ export function stepAfter(
 }
 
 /** Nothing is left to be done. */
-export const finish = (execution_id: string, attempt = 0): NextStep => ({
+export const finishStep = (execution_id: string, attempt = 0): NextStep => ({
   execution_id,
   attempt,
   next: 'finish',

@@ -101,17 +101,18 @@ export interface Course {
 export function amountsOf({ attempts, generationSeconds, sandboxSeconds }: Course): Amounts {
   /** A second of generation publishes this many events. */
   const deltas = generationSeconds * 10;
-  const events = 5 + 4 * attempts + deltas;
+  const posts = 3 + 4 * attempts + deltas;
   return {
     taskSeconds: sandboxSeconds > 0 ? [sandboxSeconds] : [],
-    functionInvocations: 10 + 5 * attempts,
-    functionSeconds: generationSeconds + 0.5 + attempts,
+    functionInvocations: 9 + 4 * attempts,
+    functionSeconds: generationSeconds + 0.5 + 0.6 * attempts,
     stateTransitions: 8 + 6 * attempts,
-    dynamodbWrites: 22 + 22 * attempts + events,
-    dynamodbReads: 15 + 11 * attempts + events + generationSeconds,
-    s3Writes: 2 + 4 * attempts,
-    s3Reads: 2 + 62 * attempts,
+    // A move is a transaction, which costs twice the units.
+    dynamodbWrites: 37 + 37 * attempts + deltas,
+    dynamodbReads: 10 + 8 * attempts + deltas + generationSeconds,
+    s3Writes: 2 + 2 * attempts,
+    s3Reads: 1 + 56 * attempts,
     apiRequests: 3,
-    webSocketMessages: 3 + events,
+    webSocketMessages: 3 + posts,
   };
 }

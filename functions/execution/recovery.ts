@@ -12,8 +12,15 @@ import { MalformedUpload, SandboxLost } from '../service/errors.ts';
 import { logger } from '../service/logger.ts';
 import { takeResult } from './collect.ts';
 import { LIMITS } from './execution.ts';
-import { endAttempt, finish, type NextStep, type Outcome, stepAfter } from './lifecycle.ts';
-import { type AttemptRecord, changeAttempt, getAttempt, openWork, type Work } from './records.ts';
+import { endAttempt, finishStep, type NextStep, stepAfter } from './lifecycle.ts';
+import {
+  type AttemptChange,
+  type AttemptRecord,
+  changeAttempt,
+  getAttempt,
+  openWork,
+  type Work,
+} from './records.ts';
 
 /** What Step Functions says of a state that failed. */
 export interface Failure {
@@ -23,7 +30,7 @@ export interface Failure {
 
 export async function recoverRun(id: string, number: number, failure: Failure): Promise<NextStep> {
   const [work, attempt] = await Promise.all([openWork(id), getAttempt(id, number)]);
-  if (!work || !attempt) return finish(id, number);
+  if (!work || !attempt) return finishStep(id, number);
   const { execution } = work;
   if (attempt.finished_at) return stepAfter(execution, attempt);
   const late = await lateResult(work, attempt);
@@ -39,7 +46,7 @@ export async function recoverRun(id: string, number: number, failure: Failure): 
   const crashes = (attempt.crashes ?? 0) + (isCounted && isCrash ? 1 : 0);
   const losses = (attempt.losses ?? 0) + (isCounted && !isCrash ? 1 : 0);
   const lossesInAll = (attempt.lossesInAll ?? 0) + (isCounted ? 1 : 0);
-  const fail = async (outcome: Outcome) => {
+  const fail = async (outcome: AttemptChange) => {
     const { record = attempt } = await endAttempt(work, attempt, 'failed', outcome);
     return stepAfter(execution, record);
   };

@@ -9,8 +9,8 @@ import { nowAfter } from '../service/clock.ts';
 import { MalformedUpload, SandboxLost, SandboxMissing } from '../service/errors.ts';
 import { logger } from '../service/logger.ts';
 import { lookFor } from '../service/look-for.ts';
-import { readResult, takeResult } from './collect.ts';
-import { endAttempt, finish, moveAttempt, type NextStep, stepAfter } from './lifecycle.ts';
+import { endWithResult, readResult, takeResult } from './collect.ts';
+import { finishStep, moveAttempt, type NextStep, stepAfter } from './lifecycle.ts';
 import {
   type AttemptRecord,
   changeAttempt,
@@ -29,7 +29,7 @@ const SANDBOX_PATIENCE = { limit: 1_500, firstPause: 20, longestPause: 300 };
 /** Gives the next step if that is known soon, else null: CollectResult will bring it. @throws SandboxLost, SandboxMissing */
 export async function runAttempt(id: string, number: number, token: string): Promise<NextStep | null> {
   const [work, attempt] = await Promise.all([openWork(id), getAttempt(id, number)]);
-  if (!work || !attempt) return finish(id, number);
+  if (!work || !attempt) return finishStep(id, number);
   const { execution } = work;
   if (attempt.status === 'checking') return beginRun(work, attempt, token);
   if (attempt.finished_at) return stepAfter(execution, attempt);
@@ -111,11 +111,7 @@ async function putJobOf(
 async function lookForResult(work: Work, attempt: AttemptRecord): Promise<NextStep | null> {
   try {
     const result = await lookFor(() => readResult(attempt), RESULT_PATIENCE);
-    if (!result) return null;
-    // Without its token: who comes later with the result has nobody to answer.
-    const outcome = { ...result.outcome, task_token: undefined, looked_for_until: undefined };
-    const { ours, record } = await endAttempt(work, attempt, result.to, outcome);
-    return ours ? stepAfter(work.execution, record) : null;
+    return result && (await endWithResult(work, attempt, result, { answered: true }));
   } catch (error) {
     if (!(error instanceof MalformedUpload)) throw error;
     logger.error('malformed result', { error: error.message });

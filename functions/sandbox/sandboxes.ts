@@ -23,6 +23,7 @@ import { writeTogether } from '../service/items.ts';
 import { logger } from '../service/logger.ts';
 import { measure } from '../service/metrics.ts';
 import { createMailbox, SANDBOX_LIFETIME, wakeSandbox } from './mailbox.ts';
+import { OWN_STOP } from './own-stops.ts';
 import {
   type CapacityProvider,
   countSandboxStart,
@@ -164,7 +165,13 @@ export async function stopSandbox(sandboxId: string, reason: string): Promise<vo
 
 export async function stopTask(taskArn: string, reason: string): Promise<void> {
   try {
-    await ecs.send(new StopTaskCommand({ cluster: config.sandboxCluster, task: taskArn, reason }));
+    await ecs.send(
+      new StopTaskCommand({
+        cluster: config.sandboxCluster,
+        task: taskArn,
+        reason: `${OWN_STOP}${reason}`,
+      }),
+    );
   } catch (error) {
     // ECS forgets a task about an hour after its end.
     if (error instanceof Error && error.name === 'InvalidParameterException') {

@@ -139,7 +139,8 @@ export interface Change {
 export function changedItem(key: Key, change: Change): { Update: UpdateInput } {
   const { set = {}, remove = [], add = {}, takeOut = {}, where, below = {} } = change;
   const { name, value, attributes } = placeholders();
-  const sets = Object.entries(set).filter(([, to]) => to !== undefined);
+  // A record that was read has its key in it.
+  const sets = Object.entries(set).filter(([attribute, to]) => to !== undefined && !(attribute in key));
   const pairs = (of: Fields) =>
     Object.entries(of).map(([attribute, by]) => `${name(attribute)} ${value(by)}`);
   const clauses = {

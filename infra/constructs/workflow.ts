@@ -9,6 +9,7 @@ import * as s3 from 'aws-cdk-lib/aws-s3';
 import { LambdaDestination } from 'aws-cdk-lib/aws-s3-notifications';
 import * as sfn from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import { OWN_STOP } from '../../functions/sandbox/own-stops.ts';
 import { UPLOAD_EVENTS } from '../../functions/sandbox/upload-events.ts';
 import type { Environment } from '../environments.ts';
 import { brokenRules } from '../state-machine-rules.ts';
@@ -133,7 +134,11 @@ export class Workflow extends Construct {
       eventPattern: {
         source: ['aws.ecs'],
         detailType: ['ECS Task State Change'],
-        detail: { clusterArn: [sandbox.cluster.clusterArn], lastStatus: ['STOPPED'] },
+        detail: {
+          clusterArn: [sandbox.cluster.clusterArn],
+          lastStatus: ['STOPPED'],
+          stoppedReason: [{ exists: false }, { 'anything-but': { prefix: OWN_STOP } }],
+        },
       },
     });
     on('WorkflowEnded', 'triggers/workflow-ended', {

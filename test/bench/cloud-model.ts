@@ -19,6 +19,8 @@ const TIMES = {
   functionCold: [550, 900],
   /** "Consistent single-digit millisecond response times." */
   dynamodb: [5, 15],
+  /** A transaction: a write in two phases. */
+  transaction: [10, 30],
   /** A small object, from a function in the same region. */
   s3: [40, 120],
   /** From an upload to the function: "typically delivered in seconds but can sometimes take a minute or longer". */
@@ -39,7 +41,7 @@ type Step = keyof typeof TIMES;
 /** One event of S3 in so many takes a minute. */
 const LATE_EVENT = 1_000;
 const LATE_EVENT_MS = 60_000;
-/** RunCode's looks; see functions/execution/collect.ts. */
+/** RunCode's looks; see functions/execution/result-patience.ts. */
 const LOOKS = { limit: 5_000, firstPause: 40, longestPause: 400, growth: 1.3 };
 /** A sandbox looks for its job when it has waited a tenth longer; milliseconds at most, before and after it has had one. */
 const SANDBOX_LOOKS = { pause: 0.1, longest: 1_000, longestWhenClaimed: 100 };
@@ -54,12 +56,14 @@ export interface Measures {
   looks: boolean;
   /** One branch of the workflow goes through all attempts; before, each began and ended with a Parallel state. */
   fewStates: boolean;
+  /** A state reads once and writes once, and short code goes along to CheckCode. */
+  fewCalls: boolean;
   /** Milliseconds off the start of a task: of a smaller or faster image. */
   fasterStart?: number;
   spot?: boolean;
 }
-const NONE: Measures = { looks: false, fewStates: false };
-const NOW: Measures = { looks: true, fewStates: true, spot: true };
+const NONE: Measures = { looks: false, fewStates: false, fewCalls: false };
+const NOW: Measures = { looks: true, fewStates: true, fewCalls: true, spot: true };
 
 /**
  * One execution; `warm`: its functions are, and a sandbox is there. What takes longest is drawn from `long`, always as
@@ -103,6 +107,8 @@ function simulate(
     take('s3') +
     take('stepFunctions');
 
+  const { fewCalls } = measures;
+  const move = () => (fewCalls ? take('transaction') : take('dynamodb', 2));
   let now = take('apiGateway') + call('execute') + take('dynamodb', 3) + take('stepFunctions');
   now += take('transition');
   const acquired = now + take('transition') + call('acquire-sandbox') + take('dynamodb', 5) + take('s3');
@@ -115,11 +121,11 @@ function simulate(
 
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
     const { generation = 0, run = 0, pickedUp = 0, isInterrupted = false } = drawn[attempt] ?? {};
-    now += take('transition') + call('generate-code') + take('dynamodb', 3);
-    now += generation + take('s3') + take('dynamodb', 2);
-    now += take('transition', 2) + call('check-code') + take('s3') + 20;
+    now += take('transition') + call('generate-code') + take('dynamodb', fewCalls ? 2 : 1) + move();
+    now += generation + (fewCalls ? 0 : take('s3')) + move();
+    now += take('transition', 2) + call('check-code') + (fewCalls ? 0 : take('s3')) + 20;
     now += take('transition', measures.fewStates ? 2 : 4);
-    now += call('run-code') + take('dynamodb', 4) + take('s3');
+    now += call('run-code') + take('dynamodb', fewCalls ? 1 : 2) + move() + take('s3');
     const put = now;
     const begun = Math.max(put, ready);
     const waited = Math.max(begun - idleSince, 0);
@@ -131,13 +137,20 @@ function simulate(
     idleSince = done;
     now =
       done <= looksUntil
-        ? look(put, done, () => take('s3')) + take('dynamodb', 4) + take('stepFunctions')
+        ? look(put, done, () => take('s3')) +
+          (fewCalls ? 0 : take('dynamodb', 2)) +
+          move() +
+          take('stepFunctions')
         : done + collected(attempt);
     now += take('transition');
     if (attempt < attempts && !measures.fewStates) now += take('transition');
   }
   return (
-    now + take('transition', measures.fewStates ? 3 : 1) + call('finish-execution') + take('dynamodb', 4)
+    now +
+    take('transition', measures.fewStates ? 3 : 1) +
+    call('finish-execution') +
+    take('dynamodb', 2) +
+    move()
   );
 }
 
@@ -190,7 +203,7 @@ const row = (name: string, warm: boolean, measures: Measures) => [
 /** What was billed for an execution before the workflow and RunCode were changed. */
 const transitionsBefore = (attempts: number) => 3 + 12 * attempts;
 
-function billed(attempts: number, { fewStates, spot = false }: Measures) {
+function billed(attempts: number, { fewStates, fewCalls, spot = false }: Measures) {
   const amounts = amountsOf({
     attempts,
     generationSeconds: 5 * attempts,
@@ -201,7 +214,16 @@ function billed(attempts: number, { fewStates, spot = false }: Measures) {
     // Each attempt had AcquireSandbox called, and RunCode did not look.
     amounts.functionInvocations += attempts - 1;
     amounts.functionSeconds -= 0.5 * attempts;
-    amounts.s3Reads -= 11 * (attempts - 1);
+    amounts.s3Reads -= 4 * (attempts - 1);
+  }
+  if (!fewCalls) {
+    // The begin of each run and our own end of the sandbox were told, and code was stored twice and fetched.
+    amounts.functionInvocations += attempts + 1;
+    amounts.s3Writes += 2 * attempts;
+    amounts.s3Reads += 2 * attempts;
+    // Events were written and followers looked up one by one.
+    amounts.dynamodbWrites -= 5 + 14 * attempts;
+    amounts.dynamodbReads += 10 + 7 * attempts;
   }
   const { tasks, rest } = cost(amounts, { cpus: 1, gib: 2, architecture: 'ARM64', spot });
   return { ...amounts, cents: 100 * (tasks + rest) };
@@ -227,10 +249,12 @@ export const modelTables = () => {
         row('warm, before', true, NONE),
         row('warm, RunCode looks itself', true, { ...NONE, looks: true }),
         row('warm, fewer states', true, { ...NONE, fewStates: true }),
-        row('**warm, both: now**', true, NOW),
+        row('warm, fewer calls', true, { ...NONE, fewCalls: true }),
+        row('**warm, all: now**', true, NOW),
         row('cold, before', false, NONE),
         row('cold, RunCode looks itself', false, { ...NONE, looks: true }),
         row('cold, fewer states', false, { ...NONE, fewStates: true }),
+        row('cold, fewer calls', false, { ...NONE, fewCalls: true }),
         row('**cold, all: now**', false, NOW),
       ],
     ),

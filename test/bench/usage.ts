@@ -127,7 +127,7 @@ export class UsageMeter {
 }
 
 interface ItemCall {
-  TransactItems?: { Put?: ItemCall; Update?: { Key?: { pk?: string } } }[];
+  TransactItems?: { Put?: ItemCall; Update?: { Key?: { sk?: string } } }[];
   Item?: object;
   Items?: object[];
   Attributes?: object;
@@ -149,7 +149,7 @@ function unitsOf(operation: string, input: ItemCall, { Item, Items, Attributes }
   const { Item: put, TransactItems: parts } = input;
   if (parts) {
     return parts.reduce((sum, { Put, Update }) => {
-      const units = Put ? unitsOf('PutItem', Put, {}) : Update?.Key?.pk?.startsWith('EXECUTION#') ? 2 : 1;
+      const units = Put ? unitsOf('PutItem', Put, {}) : Update?.Key?.sk === 'EXECUTION' ? 2 : 1;
       return sum + 2 * units;
     }, 0);
   }

@@ -21,6 +21,7 @@ const RECORDED = `
 {"function":"states/run-code","service":"S3","operation":"GetObject","resource":"mailbox/s/results/1-1.json"}
 {"function":"states/run-code","service":"S3","operation":"HeadObject","resource":"mailbox/s/artifacts/1-1/plot.png"}
 {"function":"states/run-code","service":"S3","operation":"GetObject","resource":"executions/1/attempts/1/code.py"}
+{"function":"states/run-code","service":"DynamoDB","operation":"ConditionCheckItem","resource":"SANDBOX#s"}
 {"function":"states/run-code","service":"S3","operation":"PutObject","resource":"executions/1/attempts/1/output.txt"}
 {"function":"states/run-code","service":"S3","operation":"PutObject","resource":"jobs/s.json"}
 {"function":"states/run-code","service":"ApiGatewayManagementApi","operation":"PostToConnection","resource":"c1"}

@@ -17,18 +17,18 @@ export const typical = {
   /** Of all functions but GenerateCode, and but for RunCode's looking. */
   otherFunctionSeconds: 1.5,
   /** From the job to its result, for which RunCode looks itself. */
-  runSeconds: 1,
+  runSeconds: 0.2,
   followers: 1,
 };
 
 /** Counted in an execution like that, with quotas of callers, without what comes by the second of a generation. */
 export const counted = {
-  functionInvocations: 17,
-  dynamodbWrites: 86,
-  dynamodbReads: 53,
-  webSocketPosts: 13,
-  s3Writes: 5,
-  s3Reads: 6,
+  functionInvocations: 14,
+  dynamodbWrites: 111,
+  dynamodbReads: 26,
+  webSocketPosts: 11,
+  s3Writes: 3,
+  s3Reads: 4,
 };
 
 /** A second of generation publishes this many code.delta events at most, each a write, a read and a post. */
@@ -36,8 +36,8 @@ const DELTAS = 10;
 /** And looks this often whether the execution was cancelled. */
 const CANCEL_LOOKS = 1;
 
-/** In a second, with pauses from 40 ms on that grow by 30 %: eight for the result, three for the beginning. */
-const LOOKS_OF_RUN_CODE = 11;
+/** In 0.2 seconds, with pauses from 40 ms on that grow by 30 %. */
+const LOOKS_OF_RUN_CODE = 4;
 
 const { attempts, followers } = typical;
 /** Before the sandbox is known to be ready RunCode does not look. */
@@ -58,17 +58,16 @@ export const execution = {
   httpRequests: 3,
   /** The page's: connect, resume, disconnect. */
   webSocketMessages: 3,
-  /** The sandbox uploads that it is ready, and of each run that it started and what came of it. */
-  s3Writes: counted.s3Writes + 1 + 2 * attempts,
+  /** The sandbox uploads that it is ready, and of each run what came of it; of a longer one also that it has begun. */
+  s3Writes: counted.s3Writes + 1 + attempts,
   /**
-   * It reads its manifest, looks for jobs, and twice a second for an end while code runs; CheckCode reads the code; RunCode
-   * looks for the result, and for the word that the run began.
+   * It reads its manifest, looks for jobs, and twice a second for an end while code runs; RunCode looks for the result.
    */
   s3Reads:
     counted.s3Reads +
     looking * LOOKS_OF_RUN_CODE +
     1 +
-    attempts * (1 + looksForJob(typical.generationSeconds)) +
+    attempts * looksForJob(typical.generationSeconds) +
     2 * typical.otherTaskSeconds,
 };
 
