@@ -229,7 +229,7 @@ export const cancelExecution = (id: string) => end(id, CANCELLED);
 
 /**
  * Ends an execution as its last attempt says or, if that has not succeeded, for `reason`. Ending an ended one only makes
- * sure that its sandbox is gone.
+ * sure that its sandbox is gone and, cancelling it, its workflow.
  *
  * Results, a cancellation and a failure of the workflow may come at the same moment. So an attempt that is under way is
  * ended first, and then the execution, on condition that it has begun no other meanwhile; who comes too late with either
@@ -241,7 +241,7 @@ async function end(id: string, reason?: Ending): Promise<void> {
     const work = await readWork(id);
     if (!work) return;
     const { execution } = work;
-    if (isFinal(execution.status)) return stopSandboxOf(execution);
+    if (isFinal(execution.status)) return leaveNothing(execution, reason);
     // Read after the execution, so that the attempts that it counts are among them.
     const attempts = await listAttempts(id);
     const last = attempts.at(-1);
@@ -253,11 +253,14 @@ async function end(id: string, reason?: Ending): Promise<void> {
       if (!record.finished_at) continue;
     }
     const ended = { ...execution, ...endingAfter(attempts.at(-1), reason) };
-    if (await conclude(work, ended, attempts)) return stopSandboxOf(ended);
+    if (await conclude(work, ended, attempts)) return leaveNothing(ended, reason);
   }
 }
 
-async function stopSandboxOf({ sandbox_id, status }: ExecutionRecord): Promise<void> {
+/** Sees to it that nothing of an execution that has ended goes on; for who cancels, its workflow neither. */
+async function leaveNothing({ execution_id, sandbox_id, status }: ExecutionRecord, reason?: Ending) {
+  // Before the sandbox is stopped, which the workflow would take for the loss of it.
+  if (reason === CANCELLED && status === 'cancelled') await stopWorkflow(execution_id);
   if (sandbox_id) await stopSandbox(sandbox_id, `execution ${status}`);
 }
 
@@ -275,7 +278,7 @@ async function conclude(
   execution: ExecutionRecord & Ending,
   attempts: AttemptRecord[],
 ): Promise<boolean> {
-  const { execution_id, status, created_at } = execution;
+  const { status, created_at } = execution;
   const ended = { ...execution, finished_at: nowAfter(created_at, attempts.at(-1)?.finished_at) };
   const usage = sumUsage(attempts);
   const time = secondsBetween(created_at, ended.finished_at);
@@ -290,8 +293,6 @@ async function conclude(
   const event = { type: 'execution.finished', execution: toSummary(ended) } as const;
   const unmet = await feed.publish([event], executionEnd(ended, counts), { ended: true });
   if (unmet.size > 0) return false;
-  // Before the sandbox is stopped, which the workflow would take for the loss of it.
-  if (status === 'cancelled') await stopWorkflow(execution_id);
   measure('ExecutionsEnded', 1, status);
   measure('ExecutionTime', time);
   if (status === 'succeeded') measure('AttemptsBeforeSuccess', ended.attempts);

@@ -94,8 +94,8 @@ export const definitions: Record<Handler, Definition> = {
     ...READS_EXECUTION,
     items: {
       EXECUTION: ['GetItem', 'Query', 'PutItem'],
-      IDEMPOTENCY: ['GetItem', 'PutItem'],
-      QUOTA: ['GetItem', 'PutItem'],
+      IDEMPOTENCY: ['PutItem'],
+      QUOTA: ['GetItem', 'PutItem', 'UpdateItem'],
       SERVICE: ['UpdateItem', 'Query'],
     },
     index: 'work',
@@ -198,7 +198,7 @@ export const definitions: Record<Handler, Definition> = {
     concurrency: 'generateCode',
     items: {
       EXECUTION: ['GetItem', 'Query', 'PutItem', 'UpdateItem'],
-      QUOTA: ['GetItem', 'PutItem'],
+      QUOTA: ['GetItem', 'PutItem', 'UpdateItem'],
     },
     readsFiles: ['executions/*'],
     writesFiles: ['executions/*'],
@@ -240,7 +240,12 @@ export const definitions: Record<Handler, Definition> = {
     settings: ['RETENTION_DAYS'],
   },
   'states/finish-execution': { timeout: 60, ...ENDS_EXECUTION },
-  'triggers/workflow-ended': { timeout: 60, asynchronous: true, ...ENDS_EXECUTION },
+  'triggers/workflow-ended': {
+    timeout: 60,
+    asynchronous: true,
+    ...ENDS_EXECUTION,
+    items: { ...ENDS_EXECUTION.items, EXECUTION: ['GetItem', ...ENDS_EXECUTION.items.EXECUTION] },
+  },
   'triggers/collect-result': {
     timeout: 60,
     asynchronous: true,
@@ -259,7 +264,7 @@ export const definitions: Record<Handler, Definition> = {
   'triggers/sandbox-state-change': {
     timeout: 30,
     asynchronous: true,
-    items: { ...STOPS_SANDBOX, EXECUTION: ['GetItem'] },
+    items: { SANDBOX: ['UpdateItem'], EXECUTION: ['GetItem'] },
     workflow: ['SendTaskFailure'],
   },
   'triggers/maintain': {

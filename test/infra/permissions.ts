@@ -269,10 +269,18 @@ const UNRECORDED: [pattern: RegExp, reason: string][] = [
     'Whoever follows is told; nobody does when a test calls it, or so early.',
   ],
   [
-    /^(api\/cancel-execution|triggers\/workflow-ended) dynamodb:GetItem .* SANDBOX#\*$/,
-    'Only a sandbox that had stopped before is looked up.',
+    /^(api\/cancel-execution|triggers\/workflow-ended|states\/finish-execution) dynamodb:GetItem .* SANDBOX#\*$/,
+    'A sandbox is looked up where its cost is to be estimated: nothing is billed here.',
   ],
-  [/ dynamodb:DeleteItem .* (EXECUTION|CONNECTION)#\*$/, 'Followers who are gone are met by chance only.'],
+  [
+    /^states\/generate-code dynamodb:PutItem .* QUOTA#\*$/,
+    'A caller has a record since the execution was let in, unless quotas were set only then.',
+  ],
+  [
+    /^realtime\/message dynamodb:PutItem .* EXECUTION#\*$/,
+    'Only the feed of an execution that an earlier version stored has no head yet.',
+  ],
+  [/ dynamodb:DeleteItem .* CONNECTION#\*$/, 'Followers who are gone are met by chance only.'],
 ];
 
 /** Those of `unused` for which there is no reason. */
