@@ -314,7 +314,8 @@ class FetchTest(unittest.TestCase):
 
     def test_the_time_limit_begins_when_the_files_are_there(self) -> None:
         given = self.mailbox.offer("in.csv", b"12", "held")
-        job_id = self.sandbox.submit("print(open('in.csv').read())", inputs=[given])
+        code = "import time\nprint(open('in.csv').read())\ntime.sleep(0.6)"  # long enough to be told of
+        job_id = self.sandbox.submit(code, inputs=[given])
         self.mailbox.wait_until(lambda: self.mailbox.fetched != [], "the input was not fetched")
         polls = self.mailbox.polls
         self.mailbox.wait_until(lambda: self.mailbox.polls > polls + 1, "the sandbox asks for nothing")

@@ -534,7 +534,7 @@ class LifecycleTest(unittest.TestCase):
         for number in (1, 2):
             mailbox.wait_until(lambda: mailbox.waiting_polls == 1, "no look was held")
             polls = mailbox.polls
-            job_id = self.sandbox.submit(f"print({number})")
+            job_id = self.sandbox.submit(f"import time\ntime.sleep(0.6)\nprint({number})")
             mailbox.wait_for(f"started/{job_id}.json")
             # The look that was held, and the next, which is held for an end.
             self.assertLessEqual(mailbox.polls, polls + 1)
@@ -547,7 +547,8 @@ class LifecycleTest(unittest.TestCase):
         polls = self.sandbox.mailbox.polls
         self.sandbox.mailbox.put_job({"job_id": "exit", "exit": True})
         self.assert_ended(exit_code=0, within=2)
-        self.assertEqual(self.sandbox.mailbox.polls, polls)
+        # A look is held for a second, and another may have begun.
+        self.assertLessEqual(self.sandbox.mailbox.polls, polls + 1)
 
     def test_wake_up_is_no_job(self) -> None:
         mailbox = self.sandbox.mailbox

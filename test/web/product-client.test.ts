@@ -56,7 +56,10 @@ describe('the client', () => {
     const gate = new Promise<void>((resolve) => {
       write = resolve;
     });
-    product.model.reply({ text: python('print(1 / 0)'), gate }, python('print("done")'));
+    product.model.reply(
+      { text: python('print(1 / 0)'), gate },
+      python('import time\ntime.sleep(0.6)\nprint("done")'),
+    );
     const { execution_id } = await client.execute({ prompt: 'Divide' });
     const { states, connections } = await follow(execution_id, ({ results }) => {
       if (results[0]?.status === 'generating') write();
