@@ -16,6 +16,7 @@ import { createInterface } from 'node:readline/promises';
 import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import './quiet-sdk.ts';
 import './region.ts';
 import { root } from './bundle.ts';
 import { checkEnvironment, type Environment, environments } from './environments.ts';

@@ -4,6 +4,7 @@
  *
  * The table is found by the name that CloudFormation gives it; --table names another, such as the local runtime's.
  */
+import './quiet-sdk.ts';
 import './region.ts';
 import { parseArgs } from 'node:util';
 import { DynamoDBClient, paginateListTables } from '@aws-sdk/client-dynamodb';

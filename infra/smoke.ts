@@ -7,6 +7,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import './quiet-sdk.ts';
 import './region.ts';
 import { parseArgs } from 'node:util';
 import { setKeyRevoked } from '../functions/callers/key-records.ts';

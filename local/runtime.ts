@@ -20,6 +20,7 @@ import { isOwnStop } from '../functions/sandbox/own-stops.ts';
 import { UPLOAD_EVENTS } from '../functions/sandbox/upload-events.ts';
 import { config, DEMO_MODEL } from '../functions/service/config.ts';
 import { ConfigurationError } from '../functions/service/errors.ts';
+import '../infra/quiet-sdk.ts';
 import { mostUsedFirst } from '../infra/sandbox-image.ts';
 import { workflow } from '../infra/workflow.ts';
 import { startEndpoint } from './aws/endpoint.ts';
@@ -55,8 +56,6 @@ export interface Runtime {
 process.env.POWERTOOLS_LOG_LEVEL ??= 'ERROR';
 process.env.POWERTOOLS_SERVICE_NAME = 'recursive-ai-executor-local';
 process.env.POWERTOOLS_METRICS_DISABLED ??= 'true';
-// The versions that package-lock.json pins run on every Node that package.json allows.
-process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SANDBOX_IMAGE = path.join(ROOT, 'sandbox-image');

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,16 @@ class SandboxProcess:
         """The supervisor's one child."""
         with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="ascii") as file:
             return int(file.read().split()[0])
+
+    def kill_zygote(self) -> None:
+        """Returns when all that was forked from it is gone too, so that no job reaches it any more."""
+        zygote = self.zygote_pid()
+        with open(f"/proc/{zygote}/task/{zygote}/children", encoding="ascii") as file:
+            family = [zygote, *map(int, file.read().split())]
+        os.kill(zygote, signal.SIGKILL)
+        end = time.monotonic() + 10
+        while any(map(is_alive, family)) and time.monotonic() < end:
+            time.sleep(0.005)
 
     def close(self) -> list[dict[str, Any]]:
         """Ends it and returns what it logged; nothing if it was closed before."""

@@ -327,7 +327,7 @@ class FetchTest(unittest.TestCase):
 
     def test_an_attempt_that_is_lost_before_its_job_is_replaced_with_its_inputs(self) -> None:
         self.sandbox.ready()
-        os.kill(self.sandbox.zygote_pid(), signal.SIGKILL)
+        self.sandbox.kill_zygote()
         given = self.mailbox.offer("in.csv", b"12")
         result = self.sandbox.run("print(open('in.csv').read())", inputs=[given])
         self.assertEqual((result["error"], result["output"]), (None, "12\n"))

@@ -583,7 +583,7 @@ class LifecycleTest(unittest.TestCase):
 
     def test_killed_zygote_is_replaced(self) -> None:
         self.assertTrue(self.sandbox.run("print(1)")["success"])
-        os.kill(self.sandbox.zygote_pid(), signal.SIGKILL)
+        self.sandbox.kill_zygote()
         self.assertEqual(self.sandbox.run("print(2)")["output"], "2\n")
 
         job_id = self.wait_for_start()
