@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: [
-      'test/core/{ends,metrics,store}.test.ts',
+      'test/core/{ends,feed,metrics,store}.test.ts',
       'test/auth/**/*.test.ts',
       'test/e2e/**/*.test.ts',
       'test/workflow/**/*.test.ts',
