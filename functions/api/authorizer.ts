@@ -7,10 +7,10 @@ import { ownerOf } from '../callers/keys.ts';
 import { gatewayHandler } from '../http/middleware.ts';
 import { logger } from '../service/logger.ts';
 
-type Verdict = { isAuthorized: true; context: { owner: string } } | { isAuthorized: false };
+type Authorization = { isAuthorized: true; context: { owner: string } } | { isAuthorized: false };
 
 export const handler = gatewayHandler(
-  async ({ headers, routeKey }: APIGatewayRequestAuthorizerEventV2): Promise<Verdict> => {
+  async ({ headers, routeKey }: APIGatewayRequestAuthorizerEventV2): Promise<Authorization> => {
     const owner = await ownerOf(headers?.['x-api-key'] ?? '');
     if (owner !== null) return { isAuthorized: true, context: { owner } };
     logger.warn('key refused', { route: routeKey });

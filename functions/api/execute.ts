@@ -31,7 +31,7 @@ import {
 } from '../execution/records.ts';
 import { readResumable, takeOver } from '../execution/resume.ts';
 import { viewAsStored, viewOfExecution } from '../execution/views.ts';
-import { type ApiRequest, type ApiResponse, apiHandler, check } from '../http/middleware.ts';
+import { type ApiRequest, type ApiResponse, apiHandler, checkInput } from '../http/middleware.ts';
 import { modelProblem } from '../model/key.ts';
 import { checkTests } from '../sandbox/check-tests.ts';
 import { config } from '../service/config.ts';
@@ -71,7 +71,7 @@ const isResumption = (body: unknown) => typeof body === 'object' && body !== nul
 
 /** @throws Problem */
 function readRequest(body: unknown): Request {
-  return isResumption(body) ? check(resumeRequestSchema, body) : check(executeRequestSchema, body);
+  return isResumption(body) ? checkInput(resumeRequestSchema, body) : checkInput(executeRequestSchema, body);
 }
 
 async function begin({ owner, headers }: ApiRequest, body: Request): Promise<ExecutionRecord> {

@@ -8,7 +8,7 @@ import { ownExecution } from '../callers/access.ts';
 import { LIMITS, text } from '../execution/execution.ts';
 import { listAttempts } from '../execution/records.ts';
 import { filesOf } from '../execution/result-files.ts';
-import { apiHandler, check } from '../http/middleware.ts';
+import { apiHandler, checkInput } from '../http/middleware.ts';
 import { onSite, presign } from '../sandbox/mailbox.ts';
 import { Problem } from '../service/errors.ts';
 
@@ -27,7 +27,7 @@ const URL_LIFETIME = 300;
 const INLINE_TYPES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
 
 export const handler = apiHandler(async ({ owner, path, query }) => {
-  const { attempt: wanted, name: wantedName = path.name } = check(querySchema, query);
+  const { attempt: wanted, name: wantedName = path.name } = checkInput(querySchema, query);
   const { execution_id } = await ownExecution(owner, path.id);
   const attempts = await listAttempts(execution_id);
   for (const attempt of attempts.reverse()) {

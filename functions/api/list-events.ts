@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { ownExecution } from '../callers/access.ts';
 import { listEvents } from '../events/feed.ts';
 import { fitting } from '../execution/answer-size.ts';
-import { apiHandler, check } from '../http/middleware.ts';
+import { apiHandler, checkInput } from '../http/middleware.ts';
 
 export const querySchema = z.strictObject({
   after: z.coerce
@@ -18,7 +18,7 @@ export const querySchema = z.strictObject({
 });
 
 export const handler = apiHandler(async ({ owner, path, query }) => {
-  const { after } = check(querySchema, query);
+  const { after } = checkInput(querySchema, query);
   const { execution_id } = await ownExecution(owner, path.id);
   return { status: 200, body: { events: fitting(await listEvents(execution_id, after)) } };
 });

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import type { History } from '../execution/execution.ts';
 import { listExecutions } from '../execution/records.ts';
 import { toSummary } from '../execution/views.ts';
-import { apiHandler, check } from '../http/middleware.ts';
+import { apiHandler, checkInput } from '../http/middleware.ts';
 import { Problem } from '../service/errors.ts';
 
 export const querySchema = z.strictObject({
@@ -17,7 +17,7 @@ export const querySchema = z.strictObject({
 });
 
 export const handler = apiHandler(async ({ owner, query }) => {
-  const { limit, cursor } = check(querySchema, query);
+  const { limit, cursor } = checkInput(querySchema, query);
   const { executions, last } = await listExecutions(owner, limit, cursor ? decode(cursor, owner) : null);
   const history: History = {
     executions: executions.map(toSummary),

@@ -157,7 +157,7 @@ function parseBody({ body, isBase64Encoded, headers }: APIGatewayProxyEventV2): 
 }
 
 /** Checks what a caller sent. @throws Problem that names each field that is wrong. */
-export function check<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
+export function checkInput<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
   const errors = result.error.issues.flatMap(toInvalidFields);
