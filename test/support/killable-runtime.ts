@@ -48,7 +48,9 @@ export class KillableRuntime {
   /** Sets its clock by so many milliseconds from the real time, also that of later lives. */
   setClock(ahead: number): void {
     this.#clockAhead = ahead;
-    if (this.pid !== undefined && this.#process?.connected) this.#process.send({ clockAhead: ahead });
+    // One that was killed at this moment needs no answer: the next is started with this clock.
+    if (this.pid !== undefined && this.#process?.connected)
+      this.#process.send({ clockAhead: ahead }, () => undefined);
   }
 
   /** As `kill -9` does; nothing if it has ended. `all`: with every process that it has started. */
