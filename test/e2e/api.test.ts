@@ -1,7 +1,7 @@
 /** The API as a client sees it: answers, bad input, history, idempotency, events, artifacts, metrics. */
 import { once } from 'node:events';
 import http, { type IncomingMessage } from 'node:http';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Execution, History } from '../../functions/execution/execution.ts';
 import { python } from '../support/model-server.ts';
 import { type ProblemBody, type Product, startProduct } from '../support/product.ts';
@@ -305,6 +305,24 @@ describe('events', () => {
     expect(polled.body).toEqual({ events: late.events });
   });
 
+  test('that no one message can hold come whole to who goes on late', async () => {
+    const { appendEvent } = await import('../support/store.ts');
+    product.model.replyTo('Tell me much', python('print(1)'));
+    const execution = await product.run({ prompt: 'Tell me much' });
+    // Each fits into a message of 128 KB and no two do, though in characters they would.
+    const texts = Array.from({ length: 6 }, (_, index) => `${index}${'é'.repeat(40_000)}`);
+    for (const text of texts)
+      await appendEvent(execution.execution_id, { type: 'code.delta', attempt: 1, text });
+    const follower = product.follow(execution);
+    onTestFinished(() => follower.close());
+    const told = () => follower.events.filter(({ type }) => type === 'code.delta').slice(-texts.length);
+    const expected = texts.map((text) => expect.objectContaining({ text }));
+    await expect.poll(told, { timeout: 10_000 }).toEqual(expected);
+    expect(follower.events.map(({ sequence }) => sequence)).toEqual(
+      follower.events.map((_, index) => index + 1),
+    );
+  });
+
   test('hold output while the program runs, and the snapshot holds it too', async () => {
     const code = 'import time\nprint("first", flush=True)\ntime.sleep(30)\nprint("last")';
     product.model.replyTo('Slow output', python(code));
@@ -400,21 +418,26 @@ describe('long texts', () => {
 
 describe('metrics', () => {
   test('as JSON and as Prometheus text', async () => {
+    product.model.replyTo('Counted as one that failed', python('1 / 0'));
+    product.model.replyTo('Counted as one that succeeded', python('print(1)'));
+    await product.run({ prompt: 'Counted as one that failed', max_retries: 1 });
+    await product.run({ prompt: 'Counted as one that succeeded' });
+    product.model.replyTo('Counted as one that was cancelled', { text: '', ending: 'hang' });
+    const { execution_id } = await product.start({ prompt: 'Counted as one that was cancelled' });
+    await product.call('DELETE', `/api/executions/${execution_id}`);
     const { body } = await product.call<Record<string, number>>('GET', '/metrics');
-    expect(body).toMatchObject({
-      total_executions: expect.any(Number),
-      success_rate: expect.any(Number),
-      average_attempts: expect.any(Number),
-      uptime: expect.any(Number),
-    });
-    expect(body.total_executions).toBe(await countHistory());
+    const { executions } = (await product.call<History>('GET', '/api/executions?limit=100')).body;
+    const count = (status: string) => executions.filter((one) => one.status === status).length;
+    const [succeeded, failed, cancelled] = [count('succeeded'), count('failed'), count('cancelled')];
+    expect(body).toMatchObject({ total_executions: executions.length, succeeded, failed, cancelled });
+    expect(body.success_rate).toBe(succeeded / (succeeded + failed));
+    const attempts = executions.map((one) => (one.status === 'succeeded' ? one.attempts : 0));
+    expect(body.average_attempts).toBe(attempts.reduce((sum, n) => sum + n, 0) / succeeded);
+    expect(body.uptime).toBeGreaterThan(0);
     const text = await product.call<string>('GET', '/metrics', undefined, { accept: 'text/plain' });
     expect(text.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
     expect(text.body).toContain(`executor_executions_started_total ${body.total_executions}\n`);
   });
-
-  const countHistory = async () =>
-    (await product.call<History>('GET', '/api/executions?limit=100')).body.executions.length;
 });
 
 test('/openapi.json describes every route', async () => {

@@ -85,19 +85,63 @@ test('the upkeep makes good what was lost', async () => {
   await ready(2);
 });
 
-test('the upkeep retires a sandbox whose URLs end soon', async () => {
-  await ready(2);
-  const old = 'sandbox-old';
-  const soon = new Date(Date.now() + 60_000).toISOString();
+const MINUTE = 60_000;
+const fromNow = (minutes: number) => new Date(Date.now() + minutes * MINUTE).toISOString();
+/** Puts a sandbox without a task at the head of the pool. */
+async function pretend(sandbox_id: string, created: number, expires: number, isReady: boolean) {
   await store.createSandbox({
-    sandbox_id: old,
+    sandbox_id,
     status: 'starting',
-    created_at: new Date(0).toISOString(),
-    expires_at: soon,
+    created_at: fromNow(created),
+    expires_at: fromNow(expires),
     start_tries: 0,
   });
+  if (isReady) await store.setSandboxReady(sandbox_id, { isolation: {}, packages: [] });
+  expect((await store.listWarmSandboxes())[0]).toMatchObject({ sandbox_id });
+}
+
+test.each([
+  ['whose URLs end soon', -120, 1, true],
+  ['that has not started for long', -11, 120, false],
+] as const)('the upkeep retires a sandbox %s', async (_, created, expires, isReady) => {
+  await ready(2);
+  const id = `sandbox-retired-${isReady}`;
+  await pretend(id, created, expires, isReady);
   await upkeep();
-  expect(await store.getSandbox(old)).toMatchObject({ status: 'stopped' });
+  expect(await store.getSandbox(id)).toMatchObject({ status: 'stopped' });
+  await ready(2);
+});
+
+test.each([
+  ['has waited for long', 'ready', -600, 120, true],
+  ['may be about to start', 'starting', -9, 120, false],
+] as const)('the upkeep keeps a sandbox that %s', async (_, status, created, expires, isReady) => {
+  await ready(2);
+  const id = `sandbox-kept-${isReady}`;
+  await pretend(id, created, expires, isReady);
+  await upkeep();
+  expect(await store.getSandbox(id)).toMatchObject({ status });
+  await store.setSandboxStopped(id);
+  await upkeep();
+  await ready(2);
+});
+
+test.each([
+  ['whose URLs end soon', -120, 1, true],
+  ['that is not ready', -9, 120, false],
+] as const)('no execution takes a sandbox %s', async (_, created, expires, isReady) => {
+  await ready(2);
+  const id = `sandbox-left-${isReady}`;
+  await pretend(id, created, expires, isReady);
+  product.model.replyTo('Not that one', { text: '', ending: 'hang' });
+  const { execution_id } = await product.start({ prompt: 'Not that one' });
+  const given = async () => (await store.getExecution(execution_id))?.sandbox_id;
+  await expect.poll(given, { timeout: 20_000 }).toBeDefined();
+  await product.call('DELETE', `/api/executions/${execution_id}`);
+  await store.setSandboxStopped(id);
+  expect(await given()).not.toBe(id);
+  await upkeep();
+  await ready(2);
 });
 
 test('the upkeep stops a task that nobody waits for', async () => {

@@ -125,6 +125,26 @@ describe('RunCode', () => {
     expect(await typesOf(execution_id)).toEqual([...BEGUN, 'attempt.finished']);
   });
 
+  test.each(['started', 'output', 'results'])(
+    'and CollectResult leave alone what another sandbox, or the one of an earlier run, sends of %s',
+    async (kind) => {
+      const { execution_id, sandbox_id, attempt } = await readyWithResult();
+      await store.moveAttempt(attempt, 'waiting', { sandbox_id, task_token: 'nobody waits' });
+      const before = await typesOf(execution_id);
+      const chunk = kind === 'output' ? '/1' : '';
+      for (const [sandbox, run] of [
+        ['sandbox-of-another', `${execution_id}_1-1`],
+        [sandbox_id, `${execution_id}_1-2`],
+      ]) {
+        const key = `mailbox/${sandbox}/${kind}/${run}${chunk}.json`;
+        await upload(key, kind === 'output' ? { chunk: 1, text: 'not mine' } : runResult(String(run)));
+        await call('collect-result', { Records: [{ s3: { object: { key } } }] });
+      }
+      expect(await store.getAttempt(execution_id, 1)).toMatchObject({ status: 'waiting' });
+      expect(await typesOf(execution_id)).toEqual(before);
+    },
+  );
+
   test('is left to look while it surely does, and CollectResult answers until the workflow has gone on', async () => {
     const execution = await readyWithResult();
     const { execution_id, sandbox_id } = execution;
