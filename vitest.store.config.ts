@@ -10,6 +10,8 @@ export default defineConfig({
       'test/workflow/**/*.test.ts',
       'test/store/**/*.spec.ts',
     ],
+    // It is about a disk that holds the table too.
+    exclude: ['test/e2e/full-disk.test.ts'],
     globalSetup: 'test/store/dynamodb-local.ts',
     // A runtime configures the SDK clients of its process through the environment, so each file has a process of its own.
     pool: 'forks',
