@@ -145,7 +145,7 @@ describe.skipIf(!findChromium())('an execution in the browser', () => {
     refusing = false;
     finish();
     await expect.poll(() => status(page).textContent()).toContain('Succeeded');
-    expect(await output(page).textContent()).toContain('whole');
+    await expect.poll(() => output(page).textContent()).toContain('whole');
     await close();
   });
 

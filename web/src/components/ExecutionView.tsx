@@ -132,22 +132,21 @@ function Title({ client, execution, wanted, starting, onCancel, onRepeat, onEdit
         <Button onClick={() => onEdit(execution)}>
           <EditIcon /> Edit
         </Button>
-        {isFinal(status) && results.length > 0 && (
-          <>
-            <DownloadButton
-              name="Download notebook"
-              label="Notebook"
-              fileName={`${fileStem(execution)}.ipynb`}
-              read={() => client.notebook(execution_id)}
-            />
-            <DownloadButton
-              name="Download ZIP of program, output and files"
-              label="ZIP"
-              fileName={`${fileStem(execution)}.zip`}
-              read={() => client.archive(execution_id)}
-            />
-          </>
-        )}
+        {/* From the start it has its room, so that nothing moves at the end. */}
+        <div className={isFinal(status) && results.length > 0 ? 'flex gap-2' : 'invisible flex gap-2'}>
+          <DownloadButton
+            name="Download notebook"
+            label="Notebook"
+            fileName={`${fileStem(execution)}.ipynb`}
+            read={() => client.notebook(execution_id)}
+          />
+          <DownloadButton
+            name="Download ZIP of program, output and files"
+            label="ZIP"
+            fileName={`${fileStem(execution)}.zip`}
+            read={() => client.archive(execution_id)}
+          />
+        </div>
         <CopyButton
           name="Copy link"
           text={() => location.origin + executionPath(execution_id, wanted ?? undefined)}
