@@ -21,6 +21,7 @@ import {
   type Expiring,
   expiryIn,
   type Fields,
+  heldBy,
   type ItemWrite,
   itemsBetween,
   type Key,
@@ -119,7 +120,7 @@ export class Feed {
         await afterwards(() => tellFollowers(events, async () => followers));
         return unmet;
       }
-      const head = unmet.get(change) as unknown as FeedRecord | undefined;
+      const head = heldBy<FeedRecord>(unmet, change);
       if (head) this.#head = head;
       else if (unmet.has(change)) this.#head = await makeHead(execution_id);
       else if (stored.some((event) => unmet.has(event))) await this.#skipPieces(last + 1);

@@ -33,7 +33,7 @@ import { stopSandbox } from '../sandbox/sandboxes.ts';
 import { nowAfter, secondsBetween } from '../service/clock.ts';
 import { config } from '../service/config.ts';
 import type { EndCounts } from '../service/counters.ts';
-import type { ItemWrite, Written } from '../service/items.ts';
+import { heldBy, type ItemWrite, type Written } from '../service/items.ts';
 import { measure } from '../service/metrics.ts';
 import { isFaultOfService, newAttempt, sumUsage } from './attempts.ts';
 import { type AttemptStatus, type ErrorCategory, isFinal } from './execution.ts';
@@ -117,7 +117,7 @@ export async function nextAttempt({ execution, feed }: Work): Promise<CurrentAtt
   const unmet = await feed.publish([attemptStarted(execution, record)], [counted, begun]);
   if (unmet.size === 0) return { attempt: record, earlier: attempts, isNew: true };
   // Another has begun it, or the execution has ended.
-  const found = unmet.get(begun) as unknown as AttemptRecord | undefined;
+  const found = heldBy<AttemptRecord>(unmet, begun);
   return found ? { attempt: found, earlier: attempts, isNew: false } : null;
 }
 
@@ -141,7 +141,7 @@ export async function moveAttempt(
     const unmet = await feed.publish(told(after), [write, ...also]);
     if (unmet.size === 0) return { ours: true, record: after };
     if (!unmet.has(write)) break;
-    current = unmet.get(write) as unknown as AttemptRecord | undefined;
+    current = heldBy<AttemptRecord>(unmet, write);
   }
   return { ours: false, record: current };
 }

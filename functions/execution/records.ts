@@ -12,6 +12,7 @@ import {
   expiryIn,
   type Fields,
   hasExpired,
+  heldBy,
   type ItemWrite,
   itemsBetween,
   type Key,
@@ -144,7 +145,7 @@ export async function createExecution(
   ]);
   return unmet.size === 0
     ? { ours: true, record }
-    : { ours: false, record: unmet.get(stored) as unknown as ExecutionRecord | undefined };
+    : { ours: false, record: heldBy<ExecutionRecord>(unmet, stored) };
 }
 
 /** Anything else is no execution's id, nor could DynamoDB, which limits keys, be asked for every text. */

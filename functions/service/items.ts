@@ -248,6 +248,9 @@ export async function deleteItem<T>(key: Key): Promise<T | undefined> {
 /** Of a transaction the writes whose conditions were not met, each with the item as it is; none: all was written. */
 export type Unmet = ReadonlyMap<ItemWrite, Fields | undefined>;
 
+/** The item that did not meet the condition of `write`, as it is; undefined if there is none. */
+export const heldBy = <T>(unmet: Unmet, write: ItemWrite): T | undefined => unmet.get(write) as T | undefined;
+
 /** Writes all or nothing. */
 export async function writeTogether(writes: ItemWrite[]): Promise<Unmet> {
   const outcome = await conditional(() => dynamodb.send(new TransactWriteCommand({ TransactItems: writes })));
