@@ -1,17 +1,8 @@
 /** GET /executions/{id}/archive: redirects to a short-lived address of a ZIP file of the program, its output and its files. */
-import { ownExecution } from '../callers/access.ts';
 import { writeArchive } from '../execution/archive.ts';
-import { readEnding } from '../execution/result-files.ts';
+import { redirectToResult } from '../http/downloads.ts';
 import { apiHandler } from '../http/middleware.ts';
-import { onSite, presign } from '../sandbox/mailbox.ts';
 
-const URL_LIFETIME = 300;
-
-export const handler = apiHandler(async ({ owner, path }) => {
-  const ending = await readEnding(await ownExecution(owner, path.id));
-  const { execution_id } = ending.execution;
-  const key = `executions/${execution_id}/archive.zip`;
-  await writeArchive(ending, key);
-  const disposition = `attachment; filename="execution-${execution_id.slice(0, 8)}.zip"`;
-  return { status: 302, headers: { location: onSite(await presign(key, URL_LIFETIME, { disposition })) } };
-});
+export const handler = apiHandler(({ owner, path }) =>
+  redirectToResult(owner, path.id, 'archive.zip', writeArchive),
+);

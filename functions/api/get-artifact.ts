@@ -8,8 +8,8 @@ import { ownExecution } from '../callers/access.ts';
 import { LIMITS, text } from '../execution/execution.ts';
 import { listAttempts } from '../execution/records.ts';
 import { filesOf } from '../execution/result-files.ts';
+import { redirectToFile } from '../http/downloads.ts';
 import { apiHandler, checkInput } from '../http/middleware.ts';
-import { onSite, presign } from '../sandbox/mailbox.ts';
 import { Problem } from '../service/errors.ts';
 
 export const querySchema = z.strictObject({
@@ -22,7 +22,6 @@ export const querySchema = z.strictObject({
   name: text(LIMITS.artifacts.name).optional(),
 });
 
-const URL_LIFETIME = 300;
 /** Pictures that a browser shows without running anything; SVG can hold scripts. */
 const INLINE_TYPES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp'];
 
@@ -35,11 +34,10 @@ export const handler = apiHandler(async ({ owner, path, query }) => {
     const artifact = filesOf(attempt).find(({ name }) => name === wantedName);
     if (!artifact) continue;
     const inline = INLINE_TYPES.includes(artifact.content_type);
-    const url = await presign(artifact.key, URL_LIFETIME, {
+    return redirectToFile(artifact.key, {
       disposition: `${inline ? 'inline' : 'attachment'}; filename*=${extValue(artifact.name.split('/').at(-1) ?? 'file')}`,
       type: inline ? artifact.content_type : 'application/octet-stream',
     });
-    return { status: 302, headers: { location: onSite(url) } };
   }
   throw new Problem(
     404,

@@ -3,10 +3,8 @@
  * are stored as they are, so that its length is known beforehand and it goes to S3 in one stream.
  */
 import { Readable } from 'node:stream';
-import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { makeZip, predictLength } from 'client-zip';
-import { s3 } from '../service/aws.ts';
-import { config } from '../service/config.ts';
+import { putFile } from '../service/files.ts';
 import { type Ending, openFile } from './result-files.ts';
 
 interface Entry {
@@ -24,15 +22,8 @@ export async function writeArchive(ending: Ending, key: string): Promise<void> {
     // One file after the other: a stream of S3 that waits for its turn would be closed.
     for (const { name, size, read } of entries) yield { name, size, lastModified, input: await read() };
   }
-  await s3.send(
-    new PutObjectCommand({
-      Bucket: config.bucketName,
-      Key: key,
-      Body: Readable.from(makeZip(inputs()) as unknown as AsyncIterable<Uint8Array>),
-      ContentLength: Number(predictLength(files)),
-      ContentType: 'application/zip',
-    }),
-  );
+  const zip = Readable.from(makeZip(inputs()) as unknown as AsyncIterable<Uint8Array>);
+  await putFile(key, zip, 'application/zip', Number(predictLength(files)));
 }
 
 function entriesOf({ execution, code, output, error, files }: Ending): Entry[] {

@@ -7,10 +7,10 @@ import { ModelError } from '../model/errors.ts';
 import { CodeStream, extractCode } from '../model/extract-code.ts';
 import { generateMetered } from '../model/metered.ts';
 import { generationMessages, repairMessages } from '../model/prompts.ts';
-import { presign } from '../sandbox/mailbox.ts';
 import { nowAfter } from '../service/clock.ts';
 import { config } from '../service/config.ts';
 import { QuotaExceeded } from '../service/errors.ts';
+import { presign } from '../service/files.ts';
 import { logger } from '../service/logger.ts';
 import {
   attemptStarted,

@@ -2,9 +2,7 @@
  * An execution as a Jupyter notebook (nbformat 4.5): the task as Markdown, the program as a cell, and in it what came of
  * it: output, error and pictures. https://nbformat.readthedocs.io/en/latest/format_description.html
  */
-import { PutObjectCommand } from '@aws-sdk/client-s3';
-import { s3 } from '../service/aws.ts';
-import { config } from '../service/config.ts';
+import { putFile } from '../service/files.ts';
 import { type Ending, openFile, type ResultFile } from './result-files.ts';
 
 /** The media types that Jupyter shows in a cell, by content type. */
@@ -32,14 +30,7 @@ type Cell =
 export async function writeNotebook(ending: Ending, key: string): Promise<void> {
   const pictures = new Map<string, Buffer>();
   for (const { name, key } of ending.files.filter(isPicture)) pictures.set(name, await readWhole(key));
-  await s3.send(
-    new PutObjectCommand({
-      Bucket: config.bucketName,
-      Key: key,
-      Body: JSON.stringify(notebookOf(ending, pictures)),
-      ContentType: 'application/x-ipynb+json',
-    }),
-  );
+  await putFile(key, JSON.stringify(notebookOf(ending, pictures)), 'application/x-ipynb+json');
 }
 
 async function readWhole(key: string): Promise<Buffer> {

@@ -1,9 +1,7 @@
 /** What an execution has come to, as it is taken along: the program of its last attempt, its output and its files. */
-import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { artifactKey, jobId } from '../sandbox/mailbox.ts';
-import { s3 } from '../service/aws.ts';
-import { config } from '../service/config.ts';
 import { Problem } from '../service/errors.ts';
+import { getFile } from '../service/files.ts';
 import { type Artifact, isFinal } from './execution.ts';
 import { type AttemptRecord, type ExecutionRecord, listAttempts } from './records.ts';
 import { readText } from './texts.ts';
@@ -59,6 +57,6 @@ export function filesOf({ sandbox_id, taken_from, artifacts, ...attempt }: Attem
 
 /** The bytes of a file in pieces, as they come from S3. */
 export async function openFile(key: string): Promise<AsyncIterable<Uint8Array>> {
-  const { Body } = await s3.send(new GetObjectCommand({ Bucket: config.bucketName, Key: key }));
+  const { Body } = await getFile(key);
   return Body as unknown as AsyncIterable<Uint8Array>;
 }

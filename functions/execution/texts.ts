@@ -2,9 +2,8 @@
  * Long texts (code, output) live in S3, short ones in the item itself: an item of DynamoDB may have 400 KB at most,
  * and reading it costs by its size.
  */
-import { GetObjectCommand, NoSuchKey, PutObjectCommand } from '@aws-sdk/client-s3';
-import { s3 } from '../service/aws.ts';
-import { config } from '../service/config.ts';
+import { NoSuchKey } from '@aws-sdk/client-s3';
+import { getFile, putFile } from '../service/files.ts';
 import { logger } from '../service/logger.ts';
 
 export type StoredText = { text: string } | { key: string };
@@ -15,19 +14,8 @@ const INLINE_BYTES = 16_384;
 /** Stores a text under `key` if it is long. */
 export async function storeText(key: string, text: string): Promise<StoredText> {
   if (Buffer.byteLength(text) <= INLINE_BYTES) return { text };
-  await putText(key, text);
+  await putFile(key, text, 'text/plain; charset=utf-8');
   return { key };
-}
-
-async function putText(key: string, text: string): Promise<void> {
-  await s3.send(
-    new PutObjectCommand({
-      Bucket: config.bucketName,
-      Key: key,
-      Body: text,
-      ContentType: 'text/plain; charset=utf-8',
-    }),
-  );
 }
 
 /** A short text; null for a long one, which is not read. */
@@ -39,7 +27,7 @@ export async function readText(stored: StoredText | null): Promise<string | null
   if (!stored) return null;
   if ('text' in stored) return stored.text;
   try {
-    const { Body } = await s3.send(new GetObjectCommand({ Bucket: config.bucketName, Key: stored.key }));
+    const { Body } = await getFile(stored.key);
     return (await Body?.transformToString()) ?? '';
   } catch (error) {
     if (!(error instanceof NoSuchKey)) throw error;

@@ -12,20 +12,14 @@
  * Everything below mailbox/ is untrusted input: bounded by the POST policy, checked by the schemas of contract.ts, which
  * describes each document, before use.
  */
-import {
-  GetObjectCommand,
-  HeadObjectCommand,
-  NoSuchKey,
-  NotFound,
-  PutObjectCommand,
-} from '@aws-sdk/client-s3';
+import { HeadObjectCommand, NoSuchKey, NotFound } from '@aws-sdk/client-s3';
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post';
-import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import * as z from 'zod';
 import { LIMITS } from '../execution/execution.ts';
 import { s3 } from '../service/aws.ts';
 import { config } from '../service/config.ts';
 import { MalformedUpload } from '../service/errors.ts';
+import { getFile, presign, putFile } from '../service/files.ts';
 import { type Job, type Manifest, uploadName, type WakeJob } from './contract.ts';
 
 /**
@@ -43,8 +37,6 @@ const MAX_DOCUMENT_BYTES = 8 * 1024 * 1024;
 const manifestKey = (sandboxId: string) => `manifests/${sandboxId}.json`;
 const jobKey = (sandboxId: string) => `jobs/${sandboxId}.json`;
 const mailboxPrefix = (sandboxId: string) => `mailbox/${sandboxId}/`;
-export const startedKey = (sandboxId: string, jobId: string) =>
-  `${mailboxPrefix(sandboxId)}started/${jobId}.json`;
 export const resultKey = (sandboxId: string, jobId: string) =>
   `${mailboxPrefix(sandboxId)}results/${jobId}.json`;
 export const artifactKey = (sandboxId: string, jobId: string, name: string) =>
@@ -115,9 +107,7 @@ export const wakeSandbox = (sandboxId: string) =>
 /** Reads and checks a document that a sandbox uploaded; null if there is none. @throws MalformedUpload */
 export async function readUpload<T>(key: string, schema: z.ZodType<T>): Promise<T | null> {
   try {
-    const { Body, ContentLength = 0 } = await s3.send(
-      new GetObjectCommand({ Bucket: config.bucketName, Key: key }),
-    );
+    const { Body, ContentLength = 0 } = await getFile(key);
     if (!Body || ContentLength > MAX_DOCUMENT_BYTES)
       throw new MalformedUpload(`${key} has ${ContentLength} bytes`);
     return parseUpload(await Body.transformToString(), schema, key);
@@ -168,34 +158,5 @@ export async function uploadSize(key: string): Promise<number | null> {
   }
 }
 
-/** A URL that gives whoever has it the object, for `seconds`. */
-export function presign(
-  key: string,
-  seconds: number,
-  response: { disposition?: string; type?: string } = {},
-) {
-  const command = new GetObjectCommand({
-    Bucket: config.bucketName,
-    Key: key,
-    ResponseContentDisposition: response.disposition,
-    ResponseContentType: response.type,
-  });
-  return getSignedUrl(s3, command, { expiresIn: seconds });
-}
-
-/** Where a presigned URL is found on the site itself, which passes /files/ on to the files: a page needs no other origin. */
-export function onSite(presigned: string): string {
-  const { pathname, search } = new URL(presigned);
-  return `/files${pathname}${search}`;
-}
-
-async function putJson(key: string, document: unknown): Promise<void> {
-  await s3.send(
-    new PutObjectCommand({
-      Bucket: config.bucketName,
-      Key: key,
-      Body: JSON.stringify(document),
-      ContentType: 'application/json',
-    }),
-  );
-}
+const putJson = (key: string, document: unknown) =>
+  putFile(key, JSON.stringify(document), 'application/json');
