@@ -10,6 +10,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { isAlive } from './is-alive.ts';
 
 /** The image's own pins, by version and hash. */
 export const REQUIREMENTS = fileURLToPath(new URL('../sandbox-image/requirements.txt', import.meta.url));
@@ -96,14 +97,5 @@ function read(file: string): string {
     return readFileSync(file, 'utf8');
   } catch {
     return ''; // the process has ended, or is another user's
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

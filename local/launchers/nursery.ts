@@ -16,6 +16,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import type { Log } from '../aws/log.ts';
+import { isAlive } from '../is-alive.ts';
 import { signalGroup } from './command.ts';
 import type { LaunchedSandbox, Launcher, SandboxDescription, SandboxObserver } from './launcher.ts';
 import { ProcessLauncher, programEnvironment, type SandboxOptions, sandboxVariables } from './process.ts';
@@ -112,21 +113,13 @@ const FOLDER = 'sandbox-nursery-';
 function removeForgotten(): void {
   for (const name of readdirSync(tmpdir())) {
     const pid = Number(name.startsWith(FOLDER) ? name.slice(FOLDER.length).split('-')[0] : Number.NaN);
-    if (!Number.isInteger(pid) || isRunning(pid)) continue;
+    if (!Number.isInteger(pid) || isAlive(pid)) continue;
     try {
       rmSync(path.join(tmpdir(), name), { recursive: true, force: true });
     } catch (error) {
       // It is another user's.
       if (!['EACCES', 'EPERM'].includes(String((error as NodeJS.ErrnoException).code))) throw error;
     }
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
 }
 
