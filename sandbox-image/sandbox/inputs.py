@@ -139,16 +139,14 @@ def _fetch(wanted: Input, folder: str) -> IO[bytes]:
 
 def _receive_at_last(wanted: Input, file: IO[bytes]) -> None:
     """Tries to receive it for as long as an upload is tried; raises InputError, OSError of the file."""
-    begun = time.monotonic()
-    pause = 0.1
+    give_up_at = time.monotonic() + LONGEST_SECONDS
+    patience = mailbox.Patience(mailbox.RETRY_SECONDS)
     while True:
         try:
-            return _receive(wanted, file, begun + LONGEST_SECONDS)
+            return _receive(wanted, file, give_up_at)
         except _PassingFault as fault:
-            if time.monotonic() + pause > begun + mailbox.RETRY_SECONDS:
+            if not patience.wait():
                 raise InputError(f"{wanted.name!r}: {fault}") from fault
-        time.sleep(pause)
-        pause = min(pause * 2, 5.0)
 
 
 def _receive(wanted: Input, file: IO[bytes], give_up_at: float) -> None:

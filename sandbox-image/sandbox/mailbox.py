@@ -104,11 +104,26 @@ def may_pass(status: int) -> bool:
     return status >= 500 or status in (408, 429)
 
 
+class Patience:
+    """Trying again for so many seconds, after pauses that grow."""
+
+    def __init__(self, seconds: float) -> None:
+        self._give_up_at = time.monotonic() + seconds
+        self._pause = 0.1
+
+    def wait(self) -> bool:
+        """Waits until the next try; does not, and is False, if that would come too late."""
+        if time.monotonic() + self._pause > self._give_up_at:
+            return False
+        time.sleep(self._pause)
+        self._pause = min(self._pause * 2, 5.0)
+        return True
+
+
 def fetch_manifest(url: str) -> Manifest:
     """Reads the manifest, trying again for a minute; raises MailboxError."""
     connection = Connection(url)
-    give_up_at = time.monotonic() + RETRY_SECONDS
-    pause = 0.1
+    patience = Patience(RETRY_SECONDS)
     while True:
         try:
             answer = connection.request("GET", None, {})
@@ -118,10 +133,8 @@ def fetch_manifest(url: str) -> Manifest:
             problem = f"the manifest's server answered {answer.status}"
         except (OSError, http.client.HTTPException) as error:
             problem = f"the manifest's server cannot be reached: {type(error).__name__}"
-        if time.monotonic() + pause > give_up_at:
+        if not patience.wait():
             raise MailboxError(problem)
-        time.sleep(pause)
-        pause = min(pause * 2, 5.0)
 
 
 def parse_manifest(body: bytes) -> Manifest:
@@ -193,8 +206,7 @@ class Uploads:
         key = self._manifest.prefix + name
         fields = {**self._manifest.upload_fields, "key": key, "Content-Type": content_type}
         form, form_type = _multipart(fields, body, content_type)
-        give_up_at = time.monotonic() + tries_for
-        pause = 0.1
+        patience = Patience(tries_for)
         while True:
             try:
                 status = self._connection.request("POST", form, {"Content-Type": form_type}).status
@@ -203,10 +215,8 @@ class Uploads:
                 status, problem = 0, f"the mailbox cannot be reached: {type(error).__name__}"
             if 200 <= status < 300:
                 return
-            if (status and not may_pass(status)) or time.monotonic() + pause > give_up_at:
+            if (status and not may_pass(status)) or not patience.wait():
                 raise MailboxError(problem)
-            time.sleep(pause)
-            pause = min(pause * 2, 5.0)
 
 
 def _multipart(fields: dict[str, str], body: bytes, content_type: str) -> tuple[bytes, str]:
