@@ -1,6 +1,7 @@
 /** What others wrote, on a terminal and in a pipe: nothing of it commands the terminal or passes for a line of ours. */
 import { describe, expect, test } from 'vitest';
 import { fold, inJson, inLine, Printable, type PrintableOptions } from '../../local/printable.ts';
+import { random } from '../support/random.ts';
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: an escape sequence begins so
 const LOOKS = /\x1b\[[0-9;:]*m/g;
@@ -74,17 +75,6 @@ describe('on a terminal', () => {
   });
 });
 
-/** Numbers of a generator with a seed (mulberry32). */
-function random(seed: number) {
-  let state = seed;
-  return (below: number) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
 const PARTS = [
   '\x1b',
   '\x1b[',
@@ -105,7 +95,8 @@ PARTS.push('✓ ', '▸ ', '\u202e', '\u200d', '\ud83d', '\ude00', '漢', ' ', '
 
 test('whatever the bytes and however they are split: only colours, signs and our own bar', () => {
   for (let seed = 0; seed < 400; seed++) {
-    const next = random(seed);
+    const draw = random(seed);
+    const next = (below: number) => Math.floor(draw() * below);
     const pieces = Array.from({ length: next(20) }, () =>
       next(2)
         ? Array.from({ length: next(8) }, () => PARTS[next(PARTS.length)]).join('')

@@ -37,24 +37,7 @@ beforeAll(async () => {
 afterAll(() => product.close());
 
 async function stored(id: string): Promise<ExecutionRecord> {
-  const record: ExecutionRecord = {
-    execution_id: id,
-    owner: 'local',
-    status: 'queued',
-    prompt: 'x',
-    tests: null,
-    max_retries: 3,
-    timeout: 30,
-    policy: 'strict',
-    model: 'm',
-    attempts: 0,
-    error: null,
-    error_category: null,
-    created_at: new Date().toISOString(),
-    finished_at: null,
-    ticket: 'ticket',
-    usage: null,
-  };
+  const record = store.newExecutionRecord({ execution_id: id, owner: 'local', max_retries: 3 });
   await store.createExecution(record);
   return record;
 }

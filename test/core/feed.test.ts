@@ -44,28 +44,8 @@ const piece: EventData = { type: 'code.delta', attempt: 1, text: 'x' };
 
 async function newFeed() {
   const id = randomUUID();
-  await store.createExecution(
-    {
-      execution_id: id,
-      owner: 'local',
-      status: 'queued',
-      prompt: 'x',
-      tests: null,
-      max_retries: 1,
-      timeout: 30,
-      policy: 'strict',
-      model: 'm',
-      attempts: 0,
-      error: null,
-      error_category: null,
-      created_at: new Date().toISOString(),
-      finished_at: null,
-      ticket: 'ticket',
-      usage: null,
-    },
-    [],
-    [told],
-  );
+  const record = store.newExecutionRecord({ execution_id: id, owner: 'local', max_retries: 1 });
+  await store.createExecution(record, [], [told]);
   return id;
 }
 const numbersOf = async (id: string) => (await store.listEvents(id, 0)).map(({ sequence }) => sequence);

@@ -24,25 +24,11 @@ afterAll(() => product.close());
 let number = 0;
 async function newExecution(changes: Partial<ExecutionRecord> = {}): Promise<ExecutionRecord> {
   number += 1;
-  const record: ExecutionRecord = {
+  const record = store.newExecutionRecord({
     execution_id: `execution-${number}`,
-    owner: 'somebody',
-    status: 'queued',
-    prompt: 'x',
-    tests: null,
-    max_retries: 2,
-    timeout: 30,
-    policy: 'strict',
-    model: 'm',
-    attempts: 0,
-    error: null,
-    error_category: null,
     created_at: new Date(Date.UTC(2026, 0, 1, 0, 0, number)).toISOString(),
-    finished_at: null,
-    ticket: 'ticket',
-    usage: null,
     ...changes,
-  };
+  });
   await store.createExecution(record);
   return record;
 }

@@ -17,25 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => product.close());
 
-const execution = (id: string) =>
-  store.createExecution({
-    execution_id: id,
-    owner: 'somebody',
-    status: 'queued',
-    prompt: 'x',
-    tests: null,
-    max_retries: 2,
-    timeout: 30,
-    policy: 'strict',
-    model: 'm',
-    attempts: 0,
-    error: null,
-    error_category: null,
-    created_at: new Date().toISOString(),
-    finished_at: null,
-    ticket: 'ticket',
-    usage: null,
-  });
+const execution = (id: string) => store.createExecution(store.newExecutionRecord({ execution_id: id }));
 const keyOf = (id: string): Key => ({ pk: `EXECUTION#${id}`, sk: 'EXECUTION' });
 
 /** As if its time had been over for a minute. */

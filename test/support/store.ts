@@ -22,6 +22,28 @@ import {
 import { type SandboxRecord, sandboxClaim, sandboxReady } from '../../functions/sandbox/records.ts';
 import { readItem, writeTogether } from '../../functions/service/items.ts';
 
+/** An execution that has just been stored, as far as a test does not say otherwise. */
+export const newExecutionRecord = (
+  changes: Pick<ExecutionRecord, 'execution_id'> & Partial<ExecutionRecord>,
+): ExecutionRecord => ({
+  owner: 'somebody',
+  status: 'queued',
+  prompt: 'x',
+  tests: null,
+  max_retries: 2,
+  timeout: 30,
+  policy: 'strict',
+  model: 'm',
+  attempts: 0,
+  error: null,
+  error_category: null,
+  created_at: new Date().toISOString(),
+  finished_at: null,
+  ticket: 'ticket',
+  usage: null,
+  ...changes,
+});
+
 /** Moves an attempt as it stands, without telling. @throws if it cannot become that, or is in another run */
 export async function moveAttempt(
   { execution_id, attempt, run }: AttemptRecord,

@@ -44,24 +44,9 @@ async function waitingWithResult(
   const id = `recovery-${number}`;
   const sandbox_id = `sandbox-recovery-${number}`;
   const now = new Date().toISOString();
-  await store.createExecution({
-    execution_id: id,
-    owner: 'recovery',
-    status: 'queued',
-    prompt: 'x',
-    tests: null,
-    max_retries: 1,
-    timeout: 30,
-    policy: 'strict',
-    model: 'm',
-    attempts: 0,
-    error: null,
-    error_category: null,
-    created_at: now,
-    finished_at: null,
-    ticket: 't',
-    usage: null,
-  });
+  await store.createExecution(
+    store.newExecutionRecord({ execution_id: id, owner: 'recovery', max_retries: 1, created_at: now }),
+  );
   const work = await store.openWork(id);
   const current = work && (await nextAttempt(work));
   if (!current) throw new Error('no attempt');
